@@ -1,0 +1,83 @@
+//! Kubernetes z-pages for any axum program: `/statusz`, `/flagz`, `/healthz`, `/livez`, `/readyz`, `/metrics` and an
+//! index at `/`, on the wire as the components of Kubernetes 1.36 serve them.
+//!
+//! The public names, all of them:
+//! - [`ZPages`]: the builder. Component name, version, flags, checks and metrics in, an [`axum::Router`] out.
+//! - [`Flags`]: names and values for `/flagz`, read from clap ([`Flags::from_clap`]), secrets removed on the way in. A
+//!   flag is secret when it is declared with `hide_env_values = true`.
+//! - [`Check`]: a named condition of `/livez` (and `/healthz`), of `/readyz`, or of all of them.
+//! - [`Shutdown`]: the latch that makes `/readyz` fail while the process drains.
+//! - [`not_found`]: the fallback for a listener that serves nothing else.
+//!
+//! ```
+//! use clap::{CommandFactory, FromArgMatches, Parser};
+//! use prometheus_client::metrics::counter::Counter;
+//! use prometheus_client::registry::Registry;
+//! use zpages::{Check, Flags, Shutdown, ZPages};
+//!
+//! #[derive(Parser)]
+//! struct Options {
+//!     /// Where the operational endpoints are served.
+//!     #[arg(long, env = "GREETER_OPS_LISTEN", default_value = "127.0.0.1:0")]
+//!     ops_listen: std::net::SocketAddr,
+//!     /// Shown as CLASSIFIED when it is set, because its value is hidden in the help too.
+//!     #[arg(long, env = "GREETER_PASSWORD", hide_env_values = true)]
+//!     password: Option<String>,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let command = Options::command();
+//! let matches = command.clone().get_matches_from(["greeter", "--password", "hunter2"]);
+//! let options = Options::from_arg_matches(&matches)?;
+//!
+//! let mut registry = Registry::default();
+//! let greetings: Counter = Counter::default();
+//! registry.register("greeter_greetings", "Greetings given", greetings.clone());
+//!
+//! let shutdown = Shutdown::new();
+//! let pages = ZPages::new("greeter", env!("CARGO_PKG_VERSION"))
+//!     .flags(Flags::from_clap(&command, &matches))
+//!     .check(Check::ready("cache", || Err("still loading".to_owned())))
+//!     .check(shutdown.check())
+//!     .metrics(registry)
+//!     .router()
+//!     .fallback(zpages::not_found);
+//!
+//! let listener = tokio::net::TcpListener::bind(options.ops_listen).await?;
+//! # let shutdown_soon = shutdown.clone();
+//! # tokio::spawn(async move { shutdown_soon.begin() });
+//! axum::serve(listener, pages)
+//!     .with_graceful_shutdown(async move {
+//!         // A program waits for its signal here and then calls `shutdown.begin()`.
+//! #       while !shutdown.has_begun() { tokio::task::yield_now().await }
+//!     })
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The crate opens no listener, starts no task and keeps no state but what it is given. Who may read the pages is not
+//! decided here yet: bind them to loopback or to a network that only operators reach.
+
+mod accept;
+mod clock;
+mod delimiter;
+mod encode;
+mod exposition;
+mod flags;
+mod flagz;
+mod health;
+mod index;
+mod metrics;
+mod negotiate;
+mod page;
+mod process;
+mod query;
+mod statusz;
+mod yaml;
+mod zpages;
+
+pub use flags::Flags;
+pub use health::{Check, Shutdown};
+pub use zpages::{ZPages, not_found};

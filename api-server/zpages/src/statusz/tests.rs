@@ -1,0 +1,1 @@
+//! Cases of the page, also those of upstream's tests.
