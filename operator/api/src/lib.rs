@@ -11,7 +11,7 @@
 
 mod api_key;
 pub mod condition;
-pub mod crd;
+mod crd;
 mod credits;
 mod duration;
 mod embedded;
@@ -23,13 +23,14 @@ mod limit;
 mod meta;
 mod permission;
 mod rate_limit;
+pub mod record;
 mod role;
 mod root_key;
 mod rotation;
 mod verify_pool;
 
 pub use api_key::{ApiKey, ApiKeySpec, ApiKeyStatus};
-pub use crd::{all_crds, crd_files};
+pub use crd::{CrdError, all_crds, crd_files};
 pub use credits::{Credits, CreditsStatus, Refill, RefillInterval};
 pub use duration::GoDuration;
 pub use identity::{Identity, IdentitySpec, IdentityStatus};

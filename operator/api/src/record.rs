@@ -1,0 +1,235 @@
+//! What verify pods make of the objects: custom resource in, core record out.
+//!
+//! Everyone who must agree on an id, on who came first or on which hash is served (the operator, every pod, the standalone server) calls
+//! these functions.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use keyplane_core::hash::KeyHash;
+use keyplane_core::id::{self, Kind};
+use keyplane_core::permission::Grants;
+use keyplane_core::record::{IdentityRecord, KeyRecord, RootRecord, Seniority, ServedHash};
+use keyplane_core::time::Millis;
+use serde_json::value::RawValue;
+
+use crate::{
+    API_FIELD_MANAGER, ApiKey, CurrentKey, Identity, KeyRole, KeySource, Keyspace, MANAGED_BY_LABEL, Meta, PreviousKey,
+    RootKey,
+};
+
+/// An `ApiKey` as a record whose names are not resolved yet, with what resolving needs.
+#[derive(Clone, Debug)]
+pub struct UnresolvedKey {
+    /// The record. `keyspace_id` is empty, `permissions` are the key's own, `identity` has no metadata.
+    pub record: KeyRecord,
+    /// The name of its keyspace.
+    pub keyspace: Arc<str>,
+    /// The hashes under which it is found: none while it waits for its Secret, two during an overlap.
+    pub hashes: Vec<ServedHash>,
+    /// Decides between two objects with one hash.
+    pub seniority: Seniority,
+}
+
+/// A `RootKey` as a record.
+#[derive(Clone, Debug)]
+pub struct ResolvedRoot {
+    /// The caller.
+    pub record: RootRecord,
+    /// As for [`UnresolvedKey`].
+    pub hashes: Vec<ServedHash>,
+    /// As for [`UnresolvedKey`].
+    pub seniority: Seniority,
+}
+
+/// The id of a key: from its uid; for one that the HTTP API made, from its name.
+pub fn key_id(metadata: &ObjectMeta) -> String {
+    own_id(Kind::Key, metadata)
+}
+
+/// The id of a root key, by the same rule.
+pub fn root_key_id(metadata: &ObjectMeta) -> String {
+    own_id(Kind::RootKey, metadata)
+}
+
+/// The id of a keyspace, from its name: `default` has one without an object, and making the object must not change it.
+pub fn keyspace_id(namespace: &str, name: &str) -> String {
+    id::from_object_name(Kind::Keyspace, name).unwrap_or_else(|| id::from_name(Kind::Keyspace, namespace, name))
+}
+
+/// The id of an identity, from its external id: it has one without an object, and making the object must not change it.
+pub fn identity_id(namespace: &str, external_id: &str) -> String {
+    id::from_name(Kind::Identity, namespace, external_id)
+}
+
+/// Who came first. An object without a creation time (from a manifest) is older than all others.
+pub fn seniority(metadata: &ObjectMeta) -> Seniority {
+    Seniority {
+        created: metadata.creation_timestamp.as_ref().map_or(Millis(0), millis),
+        uid: metadata.uid.as_deref().unwrap_or_default().into(),
+    }
+}
+
+/// An `ApiKey` as verify pods read it. `share` returns one copy of a text that many keys hold.
+pub fn unresolved_key(key: &ApiKey, mut share: impl FnMut(&str) -> Arc<str>) -> UnresolvedKey {
+    let (metadata, spec) = (&key.metadata, &key.spec);
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let (current, previous) =
+        key.status.as_ref().map_or((None, None), |status| (status.current.as_ref(), status.previous.as_ref()));
+    let identity = spec.external_id.as_deref().map(|external_id| Arc::new(bare_identity(namespace, external_id)));
+    let permissions: Box<[Arc<str>]> = spec.permissions.iter().map(|permission| share(permission)).collect();
+    let record = KeyRecord {
+        id: key_id(metadata).into(),
+        namespace: share(namespace),
+        object_name: metadata.name.as_deref().unwrap_or_default().into(),
+        keyspace_id: Arc::from(""),
+        display_name: spec.display_name.as_deref().map(Box::from),
+        enabled: spec.enabled,
+        expires: spec.expires.as_ref().map(millis),
+        meta: spec.meta.as_ref().and_then(raw),
+        identity,
+        own_permissions: permissions.len(),
+        permissions,
+        roles: spec.roles.iter().map(|role| share(role)).collect(),
+    };
+    UnresolvedKey {
+        record,
+        keyspace: share(&spec.keyspace),
+        hashes: served_hashes(&spec.key, current, previous),
+        seniority: seniority(metadata),
+    }
+}
+
+/// A `RootKey` as verify pods read it.
+pub fn resolved_root(key: &RootKey) -> ResolvedRoot {
+    let (metadata, spec) = (&key.metadata, &key.spec);
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let (current, previous) =
+        key.status.as_ref().map_or((None, None), |status| (status.current.as_ref(), status.previous.as_ref()));
+    let record = RootRecord {
+        id: root_key_id(metadata).into(),
+        namespace: namespace.into(),
+        enabled: spec.enabled,
+        expires: spec.expires.as_ref().map(millis),
+        grants: Grants::new(namespace, spec.permissions.iter().map(String::as_str)),
+    };
+    ResolvedRoot { record, hashes: served_hashes(&spec.key, current, previous), seniority: seniority(metadata) }
+}
+
+/// The id and the name of a keyspace that has an object.
+pub fn keyspace(keyspace: &Keyspace) -> (&str, String) {
+    let name = keyspace.metadata.name.as_deref().unwrap_or_default();
+    (name, keyspace_id(keyspace.metadata.namespace.as_deref().unwrap_or_default(), name))
+}
+
+/// An identity that has an object.
+pub fn identity(identity: &Identity) -> IdentityRecord {
+    let namespace = identity.metadata.namespace.as_deref().unwrap_or_default();
+    let mut record = bare_identity(namespace, &identity.spec.external_id);
+    record.meta = identity.spec.meta.as_ref().and_then(raw);
+    record
+}
+
+/// An identity that is only an external id so far.
+pub fn bare_identity(namespace: &str, external_id: &str) -> IdentityRecord {
+    IdentityRecord { id: identity_id(namespace, external_id).into(), external_id: external_id.into(), meta: None }
+}
+
+/// The name by which keys refer to this role, and what it adds to them.
+pub fn role(role: &KeyRole) -> (&str, &[String]) {
+    let name = role.spec.name.as_deref().or(role.metadata.name.as_deref());
+    (name.unwrap_or_default(), &role.spec.permissions)
+}
+
+/// The hashes under which a key is found now.
+///
+/// A hash that stands in the spec is served from there: the operator need not have seen the object. A key whose secret lies in a Secret
+/// is served from the status, which is where the operator says what it found. A prefixed hash is no hash of a whole key, so nothing is
+/// found under it. Unreadable hashes are passed over; the operator's condition names them.
+fn served_hashes(source: &KeySource, current: Option<&CurrentKey>, previous: Option<&PreviousKey>) -> Vec<ServedHash> {
+    let read = |text: &str, valid_until| KeyHash::parse(text).ok().map(|hash| ServedHash { hash, valid_until });
+    match source {
+        KeySource::Hash(hash) => read(&hash.sha256, None).into_iter().collect(),
+        KeySource::PrefixedHash(_) => Vec::new(),
+        KeySource::Generate(_) | KeySource::SecretRef(_) => {
+            let current = current.and_then(|key| read(&key.sha256, None));
+            let previous = previous.and_then(|key| read(&key.sha256, Some(millis(&key.valid_until))));
+            current.into_iter().chain(previous).collect()
+        }
+    }
+}
+
+fn own_id(kind: Kind, metadata: &ObjectMeta) -> String {
+    let made_by_api = metadata
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(MANAGED_BY_LABEL))
+        .is_some_and(|by| by == API_FIELD_MANAGER);
+    let from_name = made_by_api.then(|| id::from_object_name(kind, metadata.name.as_deref()?)).flatten();
+    from_name.unwrap_or_else(|| id::from_uid(kind, metadata.uid.as_deref().unwrap_or_default()))
+}
+
+fn millis(time: &Time) -> Millis {
+    Millis(time.0.as_millisecond())
+}
+
+fn raw(meta: &Meta) -> Option<Box<RawValue>> {
+    // Empty metadata is as good as none: the API leaves out what is empty.
+    (!meta.is_empty()).then(|| serde_json::value::to_raw_value(meta).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    const OTHER: &str = "cb8379ac2098aa165029e3938a51da0bcecfc008fd6795f401178647f96c5b34";
+
+    fn unresolved(yaml: &str) -> UnresolvedKey {
+        let key: ApiKey = serde_yaml::from_str(yaml).unwrap();
+        unresolved_key(&key, |text| text.into())
+    }
+
+    fn served(source: &str, status: &str) -> Vec<(String, Option<i64>)> {
+        let yaml = format!(
+            "{{apiVersion: keyplane.dev/v1alpha1, kind: ApiKey, metadata: {{name: a, namespace: n, uid: u}}, spec: {{key: {source}}}, status: {status}}}"
+        );
+        unresolved(&yaml).hashes.into_iter().map(|h| (h.hash.to_hex(), h.valid_until.map(|t| t.0))).collect()
+    }
+
+    #[test]
+    fn a_generated_key_is_served_from_the_status() {
+        let current = format!("current: {{sha256: {HASH}, issuedAt: \"2026-01-01T00:00:00Z\"}}");
+        let previous = format!("previous: {{sha256: {OTHER}, validUntil: \"1970-01-01T00:00:01Z\"}}");
+        assert_eq!(served("{generate: {}}", "{}"), []);
+        assert_eq!(served("{generate: {}}", &format!("{{{current}}}")), [(HASH.to_owned(), None)]);
+        let both = served("{secretRef: {name: s}}", &format!("{{{current}, {previous}}}"));
+        assert_eq!(both, [(HASH.to_owned(), None), (OTHER.to_owned(), Some(1000))]);
+    }
+
+    #[test]
+    fn a_hash_is_served_from_the_spec_whatever_the_status_says() {
+        let status = format!("{{current: {{sha256: {OTHER}, issuedAt: \"2026-01-01T00:00:00Z\"}}}}");
+        assert_eq!(served(&format!("{{hash: {{sha256: {HASH}}}}}"), &status), [(HASH.to_owned(), None)]);
+        assert_eq!(served("{hash: {sha256: nonsense}}", &status), []);
+    }
+
+    #[test]
+    fn a_prefixed_hash_is_no_hash_of_a_whole_key() {
+        let source = format!("{{prefixedHash: {{sha256: {HASH}, migrationId: m}}}}");
+        let status = format!("{{current: {{sha256: {HASH}, issuedAt: \"2026-01-01T00:00:00Z\"}}}}");
+        assert_eq!(served(&source, &status), []);
+    }
+
+    #[test]
+    fn only_an_object_of_the_api_has_its_id_in_its_name() {
+        let metadata = |label: bool| ObjectMeta {
+            name: Some("key-4f9k2m7q1x8w3z5a".to_owned()),
+            uid: Some("u".to_owned()),
+            labels: label.then(|| [(MANAGED_BY_LABEL.to_owned(), API_FIELD_MANAGER.to_owned())].into()),
+            ..ObjectMeta::default()
+        };
+        assert_eq!(key_id(&metadata(true)), "key_4f9k2m7q1x8w3z5a");
+        assert_eq!(key_id(&metadata(false)), id::from_uid(Kind::Key, "u"));
+    }
+}
