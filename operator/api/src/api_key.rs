@@ -56,7 +56,7 @@ pub struct ApiKeySpec {
 
     /// A name for people, up to 255 characters; the HTTP API calls it name. Absent: the key has none.
     #[schemars(length(min = 1, max = 255))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 
     /// Whether the key is accepted. Default true. False answers DISABLED within milliseconds and can be taken back.
@@ -67,18 +67,18 @@ pub struct ApiKeySpec {
     /// the reason Expired.
     // "Not in the past when it changes" is not a CEL rule: CEL in a definition has no clock (no now(), and of the metadata
     // only name and generateName), and a rule on a neighbouring field would only look like one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Time>,
 
     /// Your own name for the customer or user whose key this is. Keys with the same externalId are one identity; an
     /// Identity object with it adds meta and shared rate limits, but none is needed. Absent: the key has no identity.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_.-]+$"))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
 
     /// Any JSON object, up to 64 KiB, returned as it is on verification. Absent: nothing is returned.
     #[schemars(schema_with = "crate::meta::schema")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta>,
 
     /// What the key may do: up to 1000 slugs such as invoices.read. A slug needs no KeyPermission object. Absent: only what
@@ -102,7 +102,7 @@ pub struct ApiKeySpec {
     pub rate_limits: Vec<NamedLimit>,
 
     /// How often the key may be used in all. Absent: without end.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<Credits>,
 
     /// Where the secret comes from: exactly one of generate, secretRef, hash and prefixedHash. Default: generate. The kind
@@ -111,7 +111,7 @@ pub struct ApiKeySpec {
     pub key: KeySource,
 
     /// When a generated key is replaced. Absent: never by itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
 }
 
@@ -149,34 +149,34 @@ fn enabled() -> bool {
 pub struct ApiKeyStatus {
     /// The id that HTTP clients see, derived from the object's uid; the same for as long as the object exists.
     #[schemars(length(max = 64))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
     /// The prefix and the first four characters of the current key, to recognise it by.
     #[schemars(length(max = 64))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
     /// The key that is valid now. Absent: none was issued or found yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<CurrentKey>,
     /// The key that was replaced and is valid for a while still. Absent: none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PreviousKey>,
     /// When the next key will be issued. Absent: the key does not rotate.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_rotation: Option<Time>,
     /// The Secret that holds the key. Absent: only its hash is known.
     #[schemars(length(max = 253))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
     /// The balance as verify pods last reported it, minutes apart.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<CreditsStatus>,
     /// When the key was last accepted, as verify pods last reported it, minutes apart. Absent: not seen yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used: Option<Time>,
     /// How many verify pods hold the current generation, of how many: 5/5.
     #[schemars(length(max = 32))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_pods: Option<String>,
     /// Ready: the key can be verified. Propagated: the verify pods hold this generation.
     #[schemars(schema_with = "crate::embedded::conditions")]

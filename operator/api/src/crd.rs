@@ -1,9 +1,12 @@
 //! The definitions of all kinds, as they are committed under `crds/` and applied to clusters.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
+use serde_json::Value;
 
 use crate::{ApiKey, Identity, KeyPermission, KeyRole, Keyspace, RateLimit, RateLimitOverride, RootKey, VerifyPool};
 
@@ -25,30 +28,71 @@ pub fn all_crds() -> Vec<CustomResourceDefinition> {
         VerifyPool::crd(),
     ];
     let versions = crds.iter_mut().flat_map(|crd| &mut crd.spec.versions);
-    versions.filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut()).for_each(drop_nullable);
+    versions.filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut()).for_each(tidy);
     crds
 }
 
 /// File name and text of each definition, `keyplane.dev_<plural>.yaml`.
-pub fn crd_files() -> Result<Vec<(String, String)>, serde_yaml::Error> {
-    all_crds().iter().map(|crd| Ok((file_name(crd), HEADER.to_owned() + &serde_yaml::to_string(crd)?))).collect()
+pub fn crd_files() -> Result<Vec<(String, String)>, CrdError> {
+    all_crds().iter().map(|crd| Ok((file_name(crd), text(crd)?))).collect()
+}
+
+/// A definition that cannot be written. None of ours is; the libraries that write them answer with a result.
+#[derive(Debug, thiserror::Error)]
+pub enum CrdError {
+    /// As a JSON value.
+    #[error("definition cannot be turned into JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// As text.
+    #[error("definition cannot be written as YAML: {0}")]
+    Yaml(#[from] serde_yaml::Error),
 }
 
 fn file_name(crd: &CustomResourceDefinition) -> String {
     format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural)
 }
 
-/// Takes out the `nullable: true` that an `Option` gets. Without it an explicit null is dropped by the API server, as if the
-/// field were absent; with it the null would be stored, and every reader would have two kinds of absence.
-fn drop_nullable(schema: &mut JSONSchemaProps) {
+fn text(crd: &CustomResourceDefinition) -> Result<String, CrdError> {
+    let mut value = serde_json::to_value(crd)?;
+    whole_numbers(&mut value);
+    Ok(HEADER.to_owned() + &serde_yaml::to_string(&value)?)
+}
+
+/// Takes out of a schema, in place, what the derive macros put in and no reader needs.
+fn tidy(schema: &mut JSONSchemaProps) {
+    // Without `nullable` an explicit null is dropped by the API server, as if the field were absent; with it the null would
+    // be stored, and every reader would have two kinds of absence.
     schema.nullable = None;
-    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(drop_nullable);
+    schema.title = None;
+    schema.description = schema.description.take().map(|text| one_line(&text));
+    schema.properties.iter_mut().flat_map(BTreeMap::values_mut).for_each(tidy);
     match &mut schema.items {
-        Some(JSONSchemaPropsOrArray::Schema(items)) => drop_nullable(items),
-        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(drop_nullable),
+        Some(JSONSchemaPropsOrArray::Schema(items)) => tidy(items),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(tidy),
         None => {}
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-        drop_nullable(values);
+        tidy(values);
+    }
+}
+
+/// Doc comments are broken where the source's line ends; `kubectl explain` breaks where the terminal's does.
+fn one_line(text: &str) -> String {
+    let paragraphs = text.split("\n\n").map(|paragraph| paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+    paragraphs.collect::<Vec<_>>().join("\n\n")
+}
+
+/// `minimum` and `maximum` are floats in the type: 1 and not 1.0 is what people write and what the API server answers.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() < 1e15);
+            if let Some(integer) = whole.and_then(|float| format!("{float:.0}").parse::<i64>().ok()) {
+                *value = integer.into();
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }

@@ -18,14 +18,14 @@ pub struct Credits {
     /// The opening balance, 0 or more. Writing another value sets the balance to it, once; writing the same value with a
     /// new setAt does so too. Absent: the key may be used without end.
     #[schemars(range(min = 0))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining: Option<i64>,
     /// Any time, usually that of the change. It tells two equal opening balances apart, so that a balance can be set again
     /// to the value it was set to before. Absent: only another value of remaining sets the balance.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_at: Option<Time>,
     /// When and to what the balance is refilled. Absent: never.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refill: Option<Refill>,
 }
 
@@ -45,7 +45,7 @@ pub struct Refill {
     pub amount: i64,
     /// The day of the month of a Monthly refill, 1 to 31; in a shorter month its last day. Default 1. Not for Daily.
     #[schemars(range(min = 1, max = 31))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub day: Option<i64>,
 }
 

@@ -82,9 +82,28 @@ impl JsonSchema for GoDuration {
     }
 }
 
+/// The rule of a duration that may be 0.
+///
+/// The schema has the pattern too, for editors and linters; its message shows only the pattern. And every rule has to look
+/// at it first: the API server evaluates rules of a text that breaks its pattern, and `duration()` would fail.
+pub(crate) fn any_length() -> Rule {
+    Rule::new(well_formed("self")).message("must be a duration such as 60s, 1h30m or 24h")
+}
+
 /// The rule of a field that counts per time: a window or an interval below a second is a mistake.
-pub(crate) fn at_least_one_second(field: &str) -> Rule {
-    Rule::new("duration(self) >= duration('1s')").message(format!("{field} must be at least 1s").as_str())
+pub(crate) fn at_least_one_second() -> Rule {
+    Rule::new(format!("{} && duration(self) >= duration('1s')", well_formed("self")))
+        .message("must be a duration of at least 1s, such as 60s, 1h30m or 24h")
+}
+
+/// The condition that one duration is shorter than another; it holds too when one of them is malformed.
+pub(crate) fn shorter(shorter: &str, longer: &str) -> String {
+    let malformed = |field| format!("!{}", well_formed(field));
+    format!("{} || {} || duration({shorter}) < duration({longer})", malformed(shorter), malformed(longer))
+}
+
+fn well_formed(field: &str) -> String {
+    format!("{field}.matches('{}')", PATTERN.replace('\\', "\\\\"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,7 @@
 //! Schemas of Kubernetes' own types where they sit in ours. Their generated schemas bound nothing, and an unbounded string or
 //! list makes the API server refuse CEL rules above it as too expensive.
 
-use k8s_openapi::api::core::v1::ResourceRequirements;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::Value;
+use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// `status.conditions` as Kubernetes' own types have them: a list by type, so that several writers can each own theirs.
 pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
@@ -67,6 +64,26 @@ pub(crate) fn quantity(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Requests and limits of a container. Not the claims on devices: a verify pod has no use for one, and a pod template can
+/// still make them.
+pub(crate) fn resource_requirements(generator: &mut SchemaGenerator) -> Schema {
+    let quantities = |description: &str, generator: &mut SchemaGenerator| {
+        json_schema!({
+            "type": "object",
+            "description": description,
+            "maxProperties": 32,
+            "additionalProperties": quantity(generator),
+        })
+    };
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "requests": quantities("What the scheduler sets aside, such as cpu: 250m and memory: 256Mi. Default: the limits.", generator),
+            "limits": quantities("What the container may use at most, such as memory: 512Mi. Absent: no limit.", generator),
+        },
+    })
+}
+
 /// Text by text.
 pub(crate) fn annotations(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -82,47 +99,55 @@ pub(crate) fn pod_template(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
-/// A label selector.
-pub(crate) fn label_selector(generator: &mut SchemaGenerator) -> Schema {
-    bounded(LabelSelector::json_schema(generator))
-}
-
-/// Requests and limits of a container.
-pub(crate) fn resource_requirements(generator: &mut SchemaGenerator) -> Schema {
-    bounded(ResourceRequirements::json_schema(generator))
-}
-
-/// Bounds strings, lists and maps that have no bound.
-fn bounded(mut schema: Schema) -> Schema {
-    if let Some(object) = schema.as_object_mut() {
-        bound_fields(object);
-    }
-    schema
-}
-
-fn bound(schema: &mut Value) {
-    if let Some(object) = schema.as_object_mut() {
-        bound_fields(object);
-    }
-}
-
-fn bound_fields(schema: &mut serde_json::Map<String, Value>) {
-    let types = schema.get("type").cloned().unwrap_or_default();
-    let is = |name: &str| types == name || types.as_array().is_some_and(|types| types.iter().any(|t| t == name));
-    if is("string") && schema.get("format").is_none() {
-        schema.entry("maxLength").or_insert(253.into());
-    }
-    if is("array") {
-        schema.entry("maxItems").or_insert(64.into());
-    }
-    if let Some(values) = schema.get_mut("additionalProperties") {
-        bound(values);
-        schema.entry("maxProperties").or_insert(64.into());
-    }
-    if let Some(items) = schema.get_mut("items") {
-        bound(items);
-    }
-    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.values_mut().for_each(bound);
-    }
+/// A label selector that cannot fail to parse: Kubernetes' own types leave that to each reader.
+pub(crate) fn label_selector(_: &mut SchemaGenerator) -> Schema {
+    let value =
+        json_schema!({"type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"});
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-map-type": "atomic",
+        "properties": {
+            "matchLabels": {
+                "type": "object",
+                "description": "Labels that must be there with just these values.",
+                "maxProperties": 32,
+                "additionalProperties": value,
+            },
+            "matchExpressions": {
+                "type": "array",
+                "description": "Conditions on labels, all of which must hold.",
+                "maxItems": 32,
+                "x-kubernetes-list-type": "atomic",
+                "items": {
+                    "type": "object",
+                    "required": ["key", "operator"],
+                    "properties": {
+                        "key": {
+                            "type": "string",
+                            "description": "The label.",
+                            "minLength": 1,
+                            "maxLength": 317,
+                        },
+                        "operator": {
+                            "type": "string",
+                            "description": "In or NotIn: its value is, or is not, one of values. Exists or DoesNotExist: it is there, or not.",
+                            "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
+                        },
+                        "values": {
+                            "type": "array",
+                            "description": "The values of In and NotIn. Absent for Exists and DoesNotExist.",
+                            "maxItems": 64,
+                            "x-kubernetes-list-type": "atomic",
+                            "items": value,
+                        },
+                    },
+                    "x-kubernetes-validations": [{
+                        "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+                        "message": "values must be given for the operators In and NotIn, and left out for Exists and DoesNotExist",
+                        "fieldPath": ".values",
+                    }],
+                },
+            },
+        },
+    })
 }

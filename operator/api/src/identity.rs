@@ -36,7 +36,7 @@ pub struct IdentitySpec {
 
     /// Any JSON object, up to 64 KiB, returned on verification of each of its keys. Absent: nothing is returned.
     #[schemars(schema_with = "crate::meta::schema")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta>,
 
     /// Up to 50 rate limits that all keys of the identity use up together. A limit of the same name on a key comes first.
@@ -53,10 +53,10 @@ pub struct IdentitySpec {
 pub struct IdentityStatus {
     /// The id that HTTP clients see, derived from the object's uid.
     #[schemars(length(max = 64))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// How many ApiKeys name this identity.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<i64>,
     /// Ready: the identity is in use as written.
     #[schemars(schema_with = "crate::embedded::conditions")]

@@ -33,16 +33,16 @@ pub struct GenerateKey {
     /// Name of the Secret that gets the key. Default: the name of this object with "-key" behind it. A Secret of that name
     /// that belongs to something else is left alone.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
     /// What the key starts with, before an underscore: up to 16 letters, digits and underscores. Default: the keyspace's
     /// prefix; without one the key has none.
     #[schemars(length(min = 1, max = 16), regex(pattern = r"^[a-zA-Z0-9_]+$"))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
     /// How many random bytes the key has, 16 to 255. Default: the keyspace's; without one 16.
     #[schemars(range(min = 16, max = 255))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub byte_length: Option<i64>,
 }
 
@@ -111,17 +111,17 @@ pub struct KeySourceError {
 )]
 struct KeySourceFields {
     /// The operator makes the key and puts it into a Secret, the only place where it is ever readable.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     generate: Option<GenerateKey>,
     /// Bring your own key: it is read from a Secret and hashed again whenever that changes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     secret_ref: Option<SecretKeyRef>,
     /// A key whose owner has it already: imported, or made through the HTTP API.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     hash: Option<HashKey>,
     /// An imported key in the format prefix_short_long of which only the long token was hashed. It is hashed anew, as a
     /// whole, at its first use.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     prefixed_hash: Option<PrefixedHashKey>,
 }
 

@@ -31,11 +31,11 @@ use serde::{Deserialize, Serialize};
 pub struct KeyspaceSpec {
     /// A name for people, up to 255 characters. Absent: the object's name serves.
     #[schemars(length(min = 1, max = 255))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 
     /// What generated keys of this keyspace look like unless they say otherwise. Absent: no prefix, 16 bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_defaults: Option<KeyDefaults>,
 
     /// Up to 100 networks, IPv4 or IPv6, from which keys of this keyspace are accepted, such as 10.0.0.0/8 or
@@ -64,11 +64,11 @@ pub struct KeyspaceSpec {
 pub struct KeyDefaults {
     /// What a key starts with, before an underscore: up to 16 letters, digits and underscores. Absent: keys have no prefix.
     #[schemars(length(min = 1, max = 16), regex(pattern = r"^[a-zA-Z0-9_]+$"))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
     /// How many random bytes a key has, 16 to 255. Default 16.
     #[schemars(range(min = 16, max = 255))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub byte_length: Option<i64>,
 }
 
@@ -78,10 +78,10 @@ pub struct KeyDefaults {
 pub struct KeyspaceStatus {
     /// The id that HTTP clients see, derived from the object's uid.
     #[schemars(length(max = 64))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// How many ApiKeys name this keyspace.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<i64>,
     /// Ready: the keyspace is in use as written.
     #[schemars(schema_with = "crate::embedded::conditions")]

@@ -17,7 +17,7 @@ pub struct NamedLimit {
     #[schemars(range(min = 1))]
     pub limit: i64,
     /// Length of the window, such as 60s or 24h. At least 1s.
-    #[x_kube(validation = crate::duration::at_least_one_second("window"))]
+    #[x_kube(validation = crate::duration::at_least_one_second())]
     pub window: GoDuration,
     /// Whether every verification of the key counts against this limit. Default false: only verifications that name it do.
     #[serde(default)]

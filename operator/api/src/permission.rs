@@ -32,12 +32,12 @@ pub struct KeyPermissionSpec {
 
     /// A name for people, up to 512 characters. Absent: the slug serves.
     #[schemars(length(min = 1, max = 512))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 
     /// What the permission allows, up to 512 characters.
     #[schemars(length(max = 512))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 
@@ -47,7 +47,7 @@ pub struct KeyPermissionSpec {
 pub struct KeyPermissionStatus {
     /// The id that HTTP clients see, derived from the object's uid.
     #[schemars(length(max = 64))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Ready: the permission is in use as written.
     #[schemars(schema_with = "crate::embedded::conditions")]

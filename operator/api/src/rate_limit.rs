@@ -47,7 +47,7 @@ use crate::GoDuration;
 pub struct RateLimitSpec {
     /// The name that verifications, ratelimit.limit and gateways use, up to 512 characters. Default: the object's name.
     #[schemars(length(min = 1, max = 512))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 
     /// How many requests one window admits, counted by their cost. At least 1; an override can say 0.
@@ -55,7 +55,7 @@ pub struct RateLimitSpec {
     pub limit: i64,
 
     /// Length of the window, such as 60s or 24h. At least 1s.
-    #[x_kube(validation = crate::duration::at_least_one_second("window"))]
+    #[x_kube(validation = crate::duration::at_least_one_second())]
     pub window: GoDuration,
 
     /// How requests are counted. SlidingWindow (default): the current window and a share of the one before. Gcra: evenly
@@ -65,7 +65,7 @@ pub struct RateLimitSpec {
 
     /// Only for Gcra: how many requests may come at once. Default: the limit.
     #[schemars(range(min = 1))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub burst: Option<i64>,
 
     /// Whose counter it is. Key (default): each key has its own. Identity, Keyspace, Namespace: all keys of one share one.
@@ -77,7 +77,7 @@ pub struct RateLimitSpec {
     pub auto_apply: bool,
 
     /// Which keys it applies to. Absent: none; the limit is then only for ratelimit.limit and for gateways.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applies_to: Option<AppliesTo>,
 
     /// Up to 256 exceptions by identifier. More, or those made through the HTTP API, are RateLimitOverride objects.
@@ -136,7 +136,7 @@ pub struct AppliesTo {
     pub keyspaces: Vec<String>,
     /// Keys with these labels on their ApiKey; an empty selector means all. Absent: keys with any labels.
     #[schemars(schema_with = "crate::embedded::label_selector")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_selector: Option<LabelSelector>,
 }
 
@@ -152,7 +152,7 @@ pub struct Override {
     #[schemars(range(min = 0))]
     pub limit: i64,
     /// Length of the window, such as 60s or 24h. At least 1s.
-    #[x_kube(validation = crate::duration::at_least_one_second("window"))]
+    #[x_kube(validation = crate::duration::at_least_one_second())]
     pub window: GoDuration,
 }
 
@@ -162,13 +162,13 @@ pub struct Override {
 pub struct RateLimitStatus {
     /// The id that HTTP clients see, derived from the object's uid.
     #[schemars(length(max = 64))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// How many ApiKeys the limit applies to.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched_keys: Option<i64>,
     /// How many overrides there are, here and as objects.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overrides: Option<i64>,
     /// Ready: the limit is in use as written. Propagated: the verify pods hold this generation.
     #[schemars(schema_with = "crate::embedded::conditions")]
@@ -215,7 +215,7 @@ pub struct RateLimitOverrideSpec {
     pub limit: i64,
 
     /// Length of the window, such as 60s or 24h. At least 1s.
-    #[x_kube(validation = crate::duration::at_least_one_second("window"))]
+    #[x_kube(validation = crate::duration::at_least_one_second())]
     pub window: GoDuration,
 }
 
@@ -225,7 +225,7 @@ pub struct RateLimitOverrideSpec {
 pub struct RateLimitOverrideStatus {
     /// The id that HTTP clients see, derived from the object's uid.
     #[schemars(length(max = 64))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Ready: the override is in use as written.
     #[schemars(schema_with = "crate::embedded::conditions")]

@@ -27,12 +27,12 @@ use serde::{Deserialize, Serialize};
 pub struct KeyRoleSpec {
     /// The name that keys list in spec.roles, up to 128 characters. Default: the object's name.
     #[schemars(length(min = 1, max = 128))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 
     /// What the role is for, up to 512 characters.
     #[schemars(length(max = 512))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 
     /// What a key with this role may do: up to 1000 slugs such as invoices.read. Absent: nothing.
@@ -55,7 +55,7 @@ impl KeyRole {
 pub struct KeyRoleStatus {
     /// The id that HTTP clients see, derived from the object's uid.
     #[schemars(length(max = 64))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Ready: the role is in use as written.
     #[schemars(schema_with = "crate::embedded::conditions")]

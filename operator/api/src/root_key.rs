@@ -45,7 +45,7 @@ use crate::{CurrentKey, KeySource, PreviousKey, Rotation};
 pub struct RootKeySpec {
     /// A name for people, up to 255 characters. Absent: the key has none.
     #[schemars(length(min = 1, max = 255))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 
     /// Whether calls with the key are accepted. Default true.
@@ -54,7 +54,7 @@ pub struct RootKeySpec {
 
     /// From this time on calls with the key are refused. Absent: never.
     // Not in the past: see `ApiKeySpec::expires` for why that is no rule here.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Time>,
 
     /// What the caller may do, up to 1000 permissions in either dialect: tuples such as api.*.verify_key, or URNs such as
@@ -70,7 +70,7 @@ pub struct RootKeySpec {
     pub key: KeySource,
 
     /// When a generated key is replaced. Absent: never by itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
 }
 
@@ -98,31 +98,31 @@ fn enabled() -> bool {
 pub struct RootKeyStatus {
     /// The id of the key, derived from the object's uid; the same for as long as the object exists.
     #[schemars(length(max = 64))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
     /// The prefix and the first four characters of the current key, to recognise it by.
     #[schemars(length(max = 64))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
     /// The key that is valid now. Absent: none was issued or found yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<CurrentKey>,
     /// The key that was replaced and is valid for a while still. Absent: none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PreviousKey>,
     /// When the next key will be issued. Absent: the key does not rotate.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_rotation: Option<Time>,
     /// The Secret that holds the key. Absent: only its hash is known.
     #[schemars(length(max = 253))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
     /// When a call with the key was last accepted, as pods last reported it, minutes apart. Absent: not seen yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used: Option<Time>,
     /// How many verify pods hold the current generation, of how many: 5/5.
     #[schemars(length(max = 32))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_pods: Option<String>,
     /// Ready: calls with the key can be accepted. Propagated: the verify pods hold this generation.
     #[schemars(schema_with = "crate::embedded::conditions")]

@@ -57,34 +57,34 @@ pub struct VerifyPoolSpec {
 
     /// The image of the verify container. Default: the one of the operator's own version.
     #[schemars(length(min = 1, max = 512))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
 
     /// CPU and memory of the verify container. Absent: none requested, none limited.
     #[schemars(schema_with = "crate::embedded::resource_requirements")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
 
     /// A volume for each pod's snapshot of the keys. Absent: an emptyDir, which survives a container and not a pod.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
 
     /// Certificates of the pods. Absent: from a CA that the operator makes and rotates.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 
     /// How the pods treat their snapshot of the keys, which they serve from while the Kubernetes API is down.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Snapshot>,
 
     /// The Service in front of the pods. Absent: a ClusterIP without annotations.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<VerifyPoolService>,
 
     /// A partial pod template that is laid over the operator's own: tolerations, affinity, labels, annotations, sidecars,
     /// or more environment for the container "verify". Lists of named things are merged by name. Absent: nothing added.
     #[schemars(schema_with = "crate::embedded::pod_template")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
@@ -127,7 +127,7 @@ pub struct Serves {
     pub namespaces: Vec<String>,
     /// Namespaces with these labels; an empty selector means all. The pods then get a ClusterRole for Keyplane's kinds.
     #[schemars(schema_with = "crate::embedded::label_selector")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
 }
 
@@ -168,7 +168,7 @@ pub struct Storage {
     pub size: Quantity,
     /// The StorageClass of the volumes. Absent: the cluster's default class.
     #[schemars(length(min = 1, max = 253))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<String>,
 }
 
@@ -183,10 +183,10 @@ pub struct Tls {
     /// A Secret of type kubernetes.io/tls in the pool's namespace. With issuerRef the certificate is requested into it.
     /// Default with issuerRef: a name made from the pool's.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
     /// The cert-manager issuer that the certificate is requested from. Absent: the Secret must be there already.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer_ref: Option<TlsIssuerRef>,
 }
 
@@ -220,8 +220,8 @@ fn issuer_group() -> String {
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
     /// A pod that starts without the Kubernetes API and whose snapshot is older than this is not ready. Default 24h.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = crate::duration::at_least_one_second("maxAge"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = crate::duration::at_least_one_second())]
     pub max_age: Option<GoDuration>,
 }
 
@@ -266,18 +266,18 @@ impl ServiceType {
 #[serde(rename_all = "camelCase")]
 pub struct VerifyPoolStatus {
     /// How many pods there are.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i64>,
     /// How many of them are ready.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i64>,
     /// The revision of the pod template that the pods run or are moving to.
     #[schemars(length(max = 253))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// The label selector of the pods, as text, for autoscalers.
     #[schemars(length(max = 1024))]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
     /// Available: enough pods are ready to serve. Progressing: pods are being added, removed or replaced. Ready: the pool
     /// runs as written.
