@@ -1,0 +1,72 @@
+//! Our own programs, built once per test process.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, bail};
+use cargo_metadata::Message;
+
+use crate::{environment, workspace};
+
+/// Where our programs are.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    /// `keyplane-api-server`
+    pub api_server: PathBuf,
+    /// `keyplane-operator`
+    pub operator: PathBuf,
+}
+
+impl Binaries {
+    /// Has cargo build them, in the profile of the tests. After `cargo test --workspace` only the last linking is left to do, and
+    /// later calls in this process return at once.
+    ///
+    /// # Errors
+    /// When they do not compile; the text holds the compiler's errors.
+    pub fn build() -> Result<&'static Self> {
+        static BUILT: OnceLock<Result<Binaries, String>> = OnceLock::new();
+        BUILT
+            .get_or_init(|| run_cargo().map_err(|error| format!("{error:#}")))
+            .as_ref()
+            .map_err(|text| anyhow!("{text}"))
+    }
+}
+
+fn run_cargo() -> Result<Binaries> {
+    let mut cargo = Command::new(environment::cargo());
+    cargo.current_dir(workspace::root()).args(["build", "--workspace", "--bins", "--message-format=json"]);
+    for name in environment::of_the_outer_cargo() {
+        cargo.env_remove(name);
+    }
+    let output = cargo.stdin(Stdio::null()).output().context("run `cargo build --workspace --bins`")?;
+    let messages: Vec<Message> =
+        Message::parse_stream(output.stdout.as_slice()).collect::<Result<_, _>>().context("read cargo's messages")?;
+    if !output.status.success() {
+        bail!(
+            "`cargo build --workspace --bins` failed:\n{}\n{}",
+            errors(&messages),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(Binaries {
+        api_server: executable(&messages, "keyplane-api-server")?,
+        operator: executable(&messages, "keyplane-operator")?,
+    })
+}
+
+fn errors(messages: &[Message]) -> String {
+    let rendered = messages.iter().filter_map(|message| match message {
+        Message::CompilerMessage(message) => message.message.rendered.clone(),
+        _ => None,
+    });
+    rendered.collect()
+}
+
+fn executable(messages: &[Message], name: &str) -> Result<PathBuf> {
+    let path = messages.iter().find_map(|message| match message {
+        Message::CompilerArtifact(artifact) if artifact.target.name == name => artifact.executable.clone(),
+        _ => None,
+    });
+    Ok(path.with_context(|| format!("the workspace has no program `{name}`"))?.into_std_path_buf())
+}

@@ -1,0 +1,298 @@
+//! etcd, kube-apiserver and kube-controller-manager as processes on loopback: a real Kubernetes API without nodes, in about 4 seconds.
+//!
+//! Its state is thrown away, so every stop is SIGKILL (SIGTERM costs the API server a second).
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::{Api, Client};
+
+use crate::assets::Assets;
+use crate::kubeconfig::{Credentials, Endpoint, Identity};
+use crate::pki::{Authority, Certified, TokenKeys};
+use crate::process::{Launch, Process};
+use crate::{ports, wait};
+
+/// Generous: 3 s on a quiet machine, tens of seconds while a release build takes all cores.
+const START: Duration = Duration::from_secs(60);
+/// Ports can be taken between our look and the bind; three in a row would be no accident.
+const ATTEMPTS: usize = 3;
+
+/// A running control plane. Dropped, it is stopped.
+#[derive(Debug)]
+pub struct ControlPlane {
+    directory: PathBuf,
+    authority: Authority,
+    endpoint: Endpoint,
+    admin: Identity,
+    apiserver_launch: Launch,
+    // Dropped in this order: who reads before what is read.
+    controller_manager: Process,
+    apiserver: Mutex<Process>,
+    etcd: Process,
+}
+
+/// The files that the three programs read.
+struct Files {
+    authority: PathBuf,
+    server: (PathBuf, PathBuf),
+    tokens: (PathBuf, PathBuf),
+}
+
+impl ControlPlane {
+    /// Starts one, with its files and logs in `directory`, and returns when the API server is ready and the controllers work (the default
+    /// ServiceAccount is there). `port` is the API server's, if it is to be a certain one.
+    ///
+    /// # Errors
+    /// When a part does not start, with the end of its log.
+    pub async fn start(assets: &Assets, directory: &Path, port: Option<u16>) -> Result<Self> {
+        for attempt in 1..=ATTEMPTS {
+            let directory = directory.join(format!("control-plane-{attempt}"));
+            match Self::attempt(assets, &directory, port).await {
+                Err(error) if attempt < ATTEMPTS && ports::was_taken(&format!("{error:#}")) => {}
+                result => return result.context("start a Kubernetes control plane"),
+            }
+        }
+        bail!("start a Kubernetes control plane: free ports were taken {ATTEMPTS} times in a row")
+    }
+
+    async fn attempt(assets: &Assets, directory: &Path, port: Option<u16>) -> Result<Self> {
+        if directory.exists() {
+            fs::remove_dir_all(directory).with_context(|| format!("empty {}", directory.display()))?;
+        }
+        fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+        let authority = Authority::new()?;
+        let files = Files::write(directory, &authority)?;
+        let port = if let Some(port) = port { port } else { ports::free()? };
+        let endpoint =
+            Endpoint { url: format!("https://127.0.0.1:{port}"), authority: authority.certificate().to_owned() };
+        let admin = certified(directory, &endpoint, "admin", &authority.client("admin", Some("system:masters"))?)?;
+
+        let client_port = ports::free()?;
+        let etcd = etcd(assets, directory, client_port, ports::free()?).start()?;
+        let apiserver_launch = apiserver(assets, directory, &files, client_port, port);
+        let apiserver = apiserver_launch.start()?;
+        let client = admin.client().await?;
+        ready(&client, &[&etcd, &apiserver]).await?;
+
+        // Only now: one that finds no API server looks again only a second later.
+        let user = "system:kube-controller-manager";
+        let identity = certified(directory, &endpoint, "controller-manager", &authority.client(user, Some(user))?)?;
+        let controller_manager = controller_manager(assets, directory, &files, &identity, ports::free()?).start()?;
+        working(&client, &controller_manager).await?;
+        let directory = directory.to_owned();
+        Ok(Self {
+            directory,
+            authority,
+            endpoint,
+            admin,
+            apiserver_launch,
+            controller_manager,
+            apiserver: Mutex::new(apiserver),
+            etcd,
+        })
+    }
+
+    /// Where the API server is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// A cluster administrator.
+    pub fn admin(&self) -> &Identity {
+        &self.admin
+    }
+
+    /// The files and logs.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A person, in a group or in none, by client certificate. Has no rights beyond what RBAC gives to the name or the group.
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be written.
+    pub fn user(&self, name: &str, group: Option<&str>) -> Result<Identity> {
+        certified(&self.directory, &self.endpoint, &format!("user-{name}"), &self.authority.client(name, group)?)
+    }
+
+    /// Kills the API server: connections break, new ones are refused. etcd keeps its state. For a control plane of the trial's own.
+    pub fn stop_api(&self) {
+        self.apiserver().kill();
+    }
+
+    /// Starts the API server again at the same address, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start_api(&self) -> Result<()> {
+        self.stop_api();
+        let started = self.apiserver_launch.start()?;
+        drop(std::mem::replace(&mut *self.apiserver(), started));
+        let client = self.admin.client().await?;
+        wait::eventually("the API server is ready again", START, || is_ready(&client)).await
+    }
+
+    /// Freezes the API server: connections stay open, nothing is answered. For a control plane of the trial's own.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn pause_api(&self) -> Result<()> {
+        self.apiserver().pause()
+    }
+
+    /// Lets a frozen API server go on.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn resume_api(&self) -> Result<()> {
+        self.apiserver().resume()
+    }
+
+    /// Stops everything at once.
+    pub fn stop(&self) {
+        self.controller_manager.kill();
+        self.stop_api();
+        self.etcd.kill();
+    }
+
+    fn apiserver(&self) -> std::sync::MutexGuard<'_, Process> {
+        self.apiserver.lock().expect("no thread panics while it holds the API server")
+    }
+}
+
+impl Files {
+    fn write(directory: &Path, authority: &Authority) -> Result<Self> {
+        let write = |name: &str, text: &str| -> Result<PathBuf> {
+            let file = directory.join(name);
+            fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+            Ok(file)
+        };
+        let (server, tokens) = (authority.server()?, TokenKeys::new()?);
+        Ok(Self {
+            authority: write("ca.crt", authority.certificate())?,
+            server: (write("server.crt", &server.certificate)?, write("server.key", &server.key)?),
+            tokens: (write("tokens.key", &tokens.private)?, write("tokens.pub", &tokens.public)?),
+        })
+    }
+}
+
+fn certified(directory: &Path, endpoint: &Endpoint, name: &str, certificate: &Certified) -> Result<Identity> {
+    let file = directory.join(format!("{name}.kubeconfig"));
+    Identity::write(file, endpoint, Credentials::Certificate(certificate), "default")
+}
+
+/// `--name=value`; a path need not be UTF-8.
+fn flag(name: &str, value: impl Into<OsString>) -> OsString {
+    let mut flag = OsString::from(format!("--{name}="));
+    flag.push(value.into());
+    flag
+}
+
+fn etcd(assets: &Assets, directory: &Path, client_port: u16, peer_port: u16) -> Launch {
+    let (client, peer) = (format!("http://127.0.0.1:{client_port}"), format!("http://127.0.0.1:{peer_port}"));
+    Launch::new("etcd", &assets.etcd, directory).args([
+        flag("name", "only"),
+        flag("data-dir", directory.join("etcd")),
+        flag("unsafe-no-fsync", "true"), // a lost machine loses nothing that anybody wants back
+        flag("listen-client-urls", &client),
+        flag("advertise-client-urls", &client),
+        flag("listen-peer-urls", &peer),
+        flag("initial-advertise-peer-urls", &peer),
+        flag("initial-cluster", format!("only={peer}")),
+        flag("log-level", "warn"),
+    ])
+}
+
+fn apiserver(assets: &Assets, directory: &Path, files: &Files, etcd_port: u16, port: u16) -> Launch {
+    Launch::new("kube-apiserver", &assets.kube_apiserver, directory).args([
+        flag("etcd-servers", format!("http://127.0.0.1:{etcd_port}")),
+        flag("bind-address", "127.0.0.1"),
+        flag("advertise-address", "127.0.0.1"),
+        flag("endpoint-reconciler-type", "none"), // it refuses to publish a loopback address as an endpoint
+        flag("secure-port", port.to_string()),
+        flag("tls-cert-file", &files.server.0),
+        flag("tls-private-key-file", &files.server.1),
+        flag("client-ca-file", &files.authority),
+        // Published in kube-system for servers that delegate authentication.
+        flag("requestheader-client-ca-file", &files.authority),
+        flag("requestheader-allowed-names", "front-proxy-client"),
+        flag("requestheader-username-headers", "X-Remote-User"),
+        flag("requestheader-group-headers", "X-Remote-Group"),
+        flag("requestheader-extra-headers-prefix", "X-Remote-Extra-"),
+        flag("authorization-mode", "RBAC"),
+        flag("service-cluster-ip-range", "10.96.0.0/16"),
+        flag("service-account-issuer", "https://kubernetes.default.svc"),
+        flag("service-account-signing-key-file", &files.tokens.0),
+        flag("service-account-key-file", &files.tokens.1),
+        flag("profiling", "false"),
+    ])
+}
+
+fn controller_manager(assets: &Assets, directory: &Path, files: &Files, identity: &Identity, port: u16) -> Launch {
+    let kubeconfig = identity.kubeconfig();
+    Launch::new("kube-controller-manager", &assets.kube_controller_manager, directory).args([
+        flag("kubeconfig", kubeconfig),
+        flag("authentication-kubeconfig", kubeconfig),
+        flag("authorization-kubeconfig", kubeconfig),
+        flag("bind-address", "127.0.0.1"),
+        flag("secure-port", port.to_string()),
+        flag("tls-cert-file", &files.server.0),
+        flag("tls-private-key-file", &files.server.1),
+        flag("leader-elect", "false"),
+        flag("use-service-account-credentials", "true"),
+        // The default rate of 20 requests a second makes its own start 4 s longer.
+        flag("kube-api-qps", "500"),
+        flag("kube-api-burst", "1000"),
+        flag("service-account-private-key-file", &files.tokens.0),
+        flag("root-ca-file", &files.authority),
+        flag("profiling", "false"),
+    ])
+}
+
+async fn is_ready(client: &Client) -> Result<bool> {
+    let request = http::Request::get("/readyz").body(Vec::new()).context("a request for /readyz")?;
+    Ok(client.request_text(request).await.context("GET /readyz")? == "ok")
+}
+
+/// Waits until the API server is ready; at once an error when a process that it needs has ended.
+async fn ready(client: &Client, processes: &[&Process]) -> Result<()> {
+    let looked = wait::eventually("the API server is ready", START, || async {
+        let dead = processes.iter().find(|process| process.exit_status().is_some());
+        match dead {
+            Some(process) => Ok(Some(process.name().to_owned())),
+            None => is_ready(client).await.map(|ready| ready.then(String::new)),
+        }
+    });
+    let tails = || {
+        let tails = processes.iter().map(|process| format!("{}:\n{}", process.name(), process.log_tail()));
+        tails.collect::<Vec<_>>().join("\n")
+    };
+    match looked.await {
+        Ok(dead) if dead.is_empty() => Ok(()),
+        Ok(dead) => bail!("{dead} ended during its start; logs end:\n{}", tails()),
+        Err(error) => Err(error.context(tails())),
+    }
+}
+
+async fn working(client: &Client, controller_manager: &Process) -> Result<()> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
+    let looked = wait::eventually("the default ServiceAccount is there", START, || async {
+        if controller_manager.exit_status().is_some() {
+            return Ok(Some(false));
+        }
+        accounts.get_opt("default").await.map(|account| account.map(|_| true))
+    });
+    match looked.await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            bail!("kube-controller-manager ended during its start; its log ends:\n{}", controller_manager.log_tail())
+        }
+        Err(error) => Err(error.context(controller_manager.log_tail())),
+    }
+}

@@ -1,0 +1,65 @@
+//! The test kit: a real Kubernetes API, our programs as processes beside it, and waits that end.
+//!
+//! A module of `tests/kube` is a list of trials, each an async function. The control plane is shared, the namespace is not:
+//!
+//! ```no_run
+//! use std::{sync::Arc, time::Duration};
+//! use anyhow::Result;
+//! use keyplane_tests::{Cluster, SharedCluster, Trial, eventually, trials};
+//!
+//! pub(crate) fn trials(cluster: &SharedCluster) -> Vec<Trial> {
+//!     trials![cluster; generated_key_gets_a_secret]
+//! }
+//!
+//! async fn generated_key_gets_a_secret(cluster: Arc<Cluster>) -> Result<()> {
+//!     let namespace = cluster.namespace("generate").await?;
+//!     let operator = namespace.operator("a").await?.start().await?; // as ServiceAccount keyplane-operator, this namespace only
+//!     namespace.kubectl().apply("{apiVersion: keyplane.dev/v1alpha1, kind: ApiKey, metadata: {name: acme}, spec: {}}").await?;
+//!     let secrets = namespace.api::<k8s_openapi::api::core::v1::Secret>();
+//!     let secret = eventually("the Secret is there", Duration::from_secs(10), || secrets.get_opt("acme-key")).await?;
+//!     let pod = namespace.verify_pod("pod-0", &namespace.reader().await?)?.start().await?; // ready; pod.post("/v2/...", root_key, &json)
+//!     assert!(secret.data.is_some() && !operator.log()?.contains("secret") && pod.ops_page("/readyz").await.is_ok());
+//!     assert_eq!(operator.terminate().await?, 0);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Traps: a kube client belongs to the runtime that made it, so never keep one across trials (`cluster.client()` makes a new one). What a
+//! failing trial's processes printed is shown when they were dropped inside the trial. `KEYPLANE_TESTS_KEEP=1` keeps the directories of
+//! control planes. A trial that stops or freezes the API server starts its own: `Cluster::start(Install::CrdsAndChart)`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
+pub mod assets;
+pub mod binaries;
+pub mod cluster;
+pub mod control_plane;
+pub mod environment;
+pub mod harness;
+pub mod helm;
+mod identity;
+pub mod kubeconfig;
+pub mod kubectl;
+pub mod pki;
+pub mod ports;
+pub mod process;
+mod reaper;
+pub mod server;
+mod tool;
+mod trial_log;
+pub mod wait;
+pub mod workspace;
+
+pub use cluster::{Cluster, Install, Namespace};
+pub use harness::{SharedCluster, Trials};
+pub use kubeconfig::Identity;
+pub use libtest_mimic::Trial;
+pub use server::{Program, Server};
+pub use tool::Refused;
+pub use wait::{eventually, throughout};
