@@ -1,6 +1,6 @@
 //! What tests use: a control plane with our CRDs and our chart, and a namespace for each test.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,15 +9,15 @@ use k8s_openapi::api::core::v1::Namespace as NamespaceObject;
 use kube::api::{ObjectMeta, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
-use tempfile::TempDir;
 
 use crate::assets::Assets;
 use crate::control_plane::ControlPlane;
+use crate::directory::Directory;
 use crate::helm::Helm;
 use crate::kubeconfig::Identity;
 use crate::kubectl::Kubectl;
 use crate::server::Program;
-use crate::{identity, reaper, workspace};
+use crate::{identity, workspace};
 
 /// Where the chart installs the operator, and where its leases are.
 pub const SYSTEM_NAMESPACE: &str = "keyplane-system";
@@ -40,10 +40,9 @@ pub enum Install {
 pub struct Cluster {
     control_plane: ControlPlane,
     assets: Assets,
-    directory: PathBuf,
     namespaces: AtomicU32,
-    // After the control plane, whose processes write into it.
-    _removed: Option<TempDir>,
+    // Dropped last: the processes of the control plane write into it.
+    directory: Directory,
 }
 
 impl Cluster {
@@ -52,18 +51,7 @@ impl Cluster {
     /// # Errors
     /// When the control plane does not start or refuses what is to be installed.
     pub async fn start(install: Install) -> Result<Arc<Self>> {
-        let directory =
-            tempfile::Builder::new().prefix("keyplane-cluster-").tempdir().context("make a directory for a cluster")?;
-        let keep = crate::environment::read(crate::environment::KEEP).is_some();
-        let path = directory.path().to_owned();
-        let removed = if keep {
-            eprintln!("keeping {}", directory.keep().display());
-            None
-        } else {
-            reaper::remove(&path);
-            Some(directory)
-        };
-        Ok(Arc::new(Self::start_in(&path, None, install, removed).await?))
+        Ok(Arc::new(Self::start_in(Directory::temporary("keyplane-cluster-")?, None, install).await?))
     }
 
     /// Starts one in a directory that stays, for a developer; its API server on `port` if given.
@@ -71,14 +59,13 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::start`].
     pub async fn start_at(directory: &Path, port: Option<u16>) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self::start_in(directory, port, Install::CrdsAndChart, None).await?))
+        Ok(Arc::new(Self::start_in(Directory::kept(directory)?, port, Install::CrdsAndChart).await?))
     }
 
-    async fn start_in(directory: &Path, port: Option<u16>, install: Install, removed: Option<TempDir>) -> Result<Self> {
+    async fn start_in(directory: Directory, port: Option<u16>, install: Install) -> Result<Self> {
         let assets = Assets::find()?;
-        let control_plane = ControlPlane::start(&assets, directory, port).await?;
-        let directory = directory.to_owned();
-        let cluster = Self { control_plane, assets, directory, namespaces: AtomicU32::new(0), _removed: removed };
+        let control_plane = ControlPlane::start(&assets, directory.path(), port).await?;
+        let cluster = Self { control_plane, assets, namespaces: AtomicU32::new(0), directory };
         if install == Install::CrdsAndChart {
             cluster.install().await?;
         }
@@ -120,12 +107,12 @@ impl Cluster {
 
     /// kubectl with the rights of someone.
     pub fn kubectl_as(&self, identity: &Identity) -> Kubectl {
-        Kubectl::new(&self.assets.kubectl, identity, &self.directory.join("kubectl"))
+        Kubectl::new(&self.assets.kubectl, identity, &self.directory.path().join("kubectl"))
     }
 
     /// helm with all rights.
     pub fn helm(&self) -> Helm {
-        Helm::new(&self.assets.helm, self.control_plane.admin(), &self.directory.join("helm"))
+        Helm::new(&self.assets.helm, self.control_plane.admin(), &self.directory.path().join("helm"))
     }
 
     /// Where the programs of the control plane are: kubectl for a person's PATH.
@@ -139,7 +126,8 @@ impl Cluster {
     /// When it does not appear or gets no token.
     pub async fn service_account(&self, namespace: &str, name: &str) -> Result<Identity> {
         let client = self.client().await?;
-        identity::of_service_account(client, self.control_plane.endpoint(), &self.directory, namespace, name).await
+        identity::of_service_account(client, self.control_plane.endpoint(), self.directory.path(), namespace, name)
+            .await
     }
 
     /// A new namespace, named `PURPOSE-NUMBER`. It is not removed: the whole control plane is.

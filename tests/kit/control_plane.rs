@@ -296,3 +296,44 @@ async fn working(client: &Client, controller_manager: &Process) -> Result<()> {
         Err(error) => Err(error.context(controller_manager.log_tail())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// Programs of a control plane that never comes up: `etcd` stays, the API server does as told.
+    fn broken(directory: &Path, apiserver: &str) -> Assets {
+        let script = |name: &str, text: &str| {
+            let file = directory.join(name);
+            fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+            file
+        };
+        let etcd = script("etcd", "exec sleep 600");
+        let kube_apiserver = script("kube-apiserver", apiserver);
+        let none = PathBuf::new;
+        Assets { etcd, kube_apiserver, kube_controller_manager: none(), kubectl: none(), helm: none() }
+    }
+
+    #[tokio::test]
+    async fn a_failed_start_shows_which_part_failed_and_its_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let assets = broken(directory.path(), "echo unknown flag: --nonsense; exit 1");
+        let error = format!("{:#}", ControlPlane::start(&assets, directory.path(), None).await.unwrap_err());
+        assert!(error.contains("kube-apiserver ended during its start") && error.contains("--nonsense"), "{error}");
+        assert!(!directory.path().join("control-plane-2").exists(), "no second try");
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_tried_again_with_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let assets = broken(directory.path(), "echo $* >> ../tries; echo bind: address already in use; exit 1");
+        ControlPlane::start(&assets, directory.path(), None).await.unwrap_err();
+        let tries = fs::read_to_string(directory.path().join("tries")).unwrap();
+        let port = |line: &str| line.split_once("--secure-port=").map(|(_, rest)| rest[..5].to_owned());
+        let ports: std::collections::HashSet<_> = tries.lines().map(port).collect();
+        assert_eq!((tries.lines().count(), ports.len()), (ATTEMPTS, ATTEMPTS), "{tries}");
+    }
+}

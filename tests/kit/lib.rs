@@ -40,6 +40,7 @@ pub mod assets;
 pub mod binaries;
 pub mod cluster;
 pub mod control_plane;
+mod directory;
 pub mod environment;
 pub mod harness;
 pub mod helm;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tempfile::TempDir;
 
 use crate::binaries::Binaries;
+use crate::directory::Directory;
 use crate::kubeconfig::Identity;
 use crate::process::{Launch, Process};
-use crate::{ports, reaper, wait};
+use crate::{ports, wait};
 
 /// Until /readyz answers 200. A debug build on a busy machine needs a few seconds.
 const READY: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ pub struct Program {
     has_listener: bool,
     listen: Option<(u16, u16)>,
     // Removed when the last copy and the last server are gone.
-    directory: Arc<TempDir>,
+    directory: Arc<Directory>,
 }
 
 impl Program {
@@ -47,9 +47,7 @@ impl Program {
     }
 
     fn new(name: &str, program: &Path, has_listener: bool) -> Result<Self> {
-        let directory =
-            tempfile::Builder::new().prefix("keyplane-").tempdir().context("make a directory for a program")?;
-        reaper::remove(directory.path());
+        let directory = Directory::temporary("keyplane-program-")?;
         let launch = Launch::new(name, program, directory.path()).env("RUST_BACKTRACE", "1");
         Ok(Self { launch, has_listener, listen: None, directory: Arc::new(directory) })
     }
@@ -86,6 +84,16 @@ impl Program {
     pub fn on_ports(mut self, work: u16, operations: u16) -> Self {
         self.listen = Some((work, operations));
         self
+    }
+
+    /// Its files and log in a certain directory, which stays. The default is one that goes with the last server.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn in_directory(mut self, path: &Path) -> Result<Self> {
+        self.directory = Arc::new(Directory::kept(path)?);
+        path.clone_into(&mut self.launch.directory);
+        Ok(self)
     }
 
     /// Its working directory: the default home of data files.
@@ -138,7 +146,7 @@ pub struct Server {
     http: reqwest::Client,
     work: u16,
     operations: u16,
-    _directory: Arc<TempDir>,
+    _directory: Arc<Directory>,
 }
 
 impl Server {

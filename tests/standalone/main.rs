@@ -1,1 +1,8 @@
 //! The api-server alone, from outside: its command line, its files and its two listeners.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
