@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn the_name_of_the_program_may_hold_spaces_and_parentheses() {
-        let numbers: String = (4..=52).map(|field| format!(" {}", field * 10)).collect();
-        let stat = Stat::parse(&format!("4711 (a ) b) R{numbers}\n")).unwrap();
+        let numbers = (4..=52).map(|field| (field * 10).to_string()).collect::<Vec<_>>().join(" ");
+        let stat = Stat::parse(&format!("4711 (a ) b) R {numbers}\n")).unwrap();
         assert_eq!((stat.cpu_ticks, stat.start_ticks), (140 + 150, 220));
         assert!(Stat::parse("4711 (short) R 1 2 3").is_none());
     }
