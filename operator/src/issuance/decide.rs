@@ -1,0 +1,229 @@
+//! Which key an object stands for: pure, from its source, what its status says already, and the Secret that was found.
+//!
+//! The rules that matter:
+//! - A key is generated only when the status names no current key *and* there is no Secret of its name. A Secret that is ours is hashed
+//!   again instead, which heals a crash between Secret and status without a second key.
+//! - A hash that was issued stays served (`keep`) when its Secret is lost or was edited: revoking is done with the object itself.
+//! - `secretRef`: a Secret or entry that is missing may be an accident, the hash stays. A Secret whose content is no usable key is its
+//!   owner's word that the earlier key is not the key any more, so the hash is dropped: the strict side.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use keyplane_api::condition::reason;
+use keyplane_api::{CurrentKey, KeySource, default_secret_name};
+use keyplane_core::hash::KeyHash;
+use keyplane_core::key::{PlainKey, PlainKeyError};
+
+use super::kind::{KeyKind, StatusView};
+
+/// A Secret as it was found.
+#[derive(Clone, Debug)]
+pub(super) enum Found {
+    /// There is none of the name.
+    Absent,
+    /// There is one.
+    Present {
+        /// It has the object's uid as owner.
+        ours: bool,
+        /// When it was made.
+        created: Option<Time>,
+        /// The entry with the key, read; `None` when there is no such entry.
+        key: Option<Result<PlainKey, PlainKeyError>>,
+    },
+}
+
+/// What the object's key is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Material {
+    /// Nothing was issued yet: make a key into a new Secret of this name.
+    Generate {
+        /// Name of the Secret.
+        secret_name: String,
+    },
+    /// The key is known.
+    Known(Known),
+    /// The key cannot be read. `keep`: the hash that was issued stays served.
+    Trouble {
+        /// Reason of the Ready condition.
+        reason: &'static str,
+        /// What happened and what to do.
+        message: String,
+        /// Whether what the status says already stays there.
+        keep: bool,
+    },
+}
+
+/// A key that is known by its hash.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Known {
+    /// Its hash.
+    pub hash: KeyHash,
+    /// When it was issued; `None`: first seen just now.
+    pub issued_at: Option<Time>,
+    /// Its first characters, where they are known.
+    pub start: Option<String>,
+    /// The Secret that holds it.
+    pub secret_name: Option<String>,
+}
+
+/// The Secret and the entry to read for this object; `None`: no Secret is involved.
+pub(super) fn secret_to_read<K: KeyKind>(key: &K, name: &str) -> Option<(String, String)> {
+    match key.source() {
+        KeySource::Generate(generate) => {
+            // Where the key was put counts, even if the spec names another Secret by now: the plain key is only there.
+            let issued = key.status().current.and(key.status().secret_name);
+            let secret_name = issued.map(str::to_owned).or_else(|| generate.secret_name.clone());
+            let secret_name = secret_name.unwrap_or_else(|| default_secret_name(name));
+            Some((secret_name, keyplane_api::SECRET_DATA_KEY.to_owned()))
+        }
+        KeySource::SecretRef(reference) => Some((reference.name.clone(), reference.key.clone())),
+        KeySource::Hash(_) | KeySource::PrefixedHash(_) => None,
+    }
+}
+
+/// Decides for one object. `secret` is what [`secret_to_read`] led to, `kind` the word for messages.
+pub(super) fn material(
+    kind: &str,
+    source: &KeySource,
+    status: StatusView<'_>,
+    secret: Option<(&str, &str, Found)>,
+) -> Material {
+    match (source, secret) {
+        (KeySource::Hash(hash), _) => from_spec(&hash.sha256, "spec.key.hash.sha256", status.current),
+        (KeySource::PrefixedHash(hash), _) => from_spec(&hash.sha256, "spec.key.prefixedHash.sha256", status.current),
+        (KeySource::Generate(_), Some((name, _, found))) => generated(kind, name, status.current, found),
+        (KeySource::SecretRef(_), Some((name, entry, found))) => brought(kind, name, entry, status, found),
+        // Not reached: both sources lead to a Secret.
+        (KeySource::Generate(_) | KeySource::SecretRef(_), None) => {
+            trouble(reason::SECRET_MISSING, "the Secret was not looked for".to_owned(), true)
+        }
+    }
+}
+
+fn from_spec(sha256: &str, field: &str, current: Option<&CurrentKey>) -> Material {
+    match KeyHash::parse(sha256) {
+        Ok(hash) => known(hash, current, None, None, None),
+        Err(error) => trouble(reason::INVALID_SPEC, format!("{field}: {error}"), false),
+    }
+}
+
+fn generated(kind: &str, name: &str, current: Option<&CurrentKey>, found: Found) -> Material {
+    let issued = current.map(|current| KeyHash::parse(&current.sha256).ok());
+    match (issued, found) {
+        (None, Found::Absent) => Material::Generate { secret_name: name.to_owned() },
+        (None, Found::Present { ours: true, created, key }) => match key {
+            Some(Ok(key)) => known(key.hash(), current, created, Some(key.start()), Some(name)),
+            Some(Err(error)) => trouble(
+                reason::SECRET_MALFORMED,
+                format!(
+                    "Secret `{name}` was made for this {kind} but {error}; delete the Secret and a new key is made"
+                ),
+                false,
+            ),
+            None => trouble(
+                reason::SECRET_MALFORMED,
+                format!(
+                    "Secret `{name}` was made for this {kind} but has no entry `key`; delete the Secret and a new key is made"
+                ),
+                false,
+            ),
+        },
+        (None, Found::Present { ours: false, .. }) => trouble(
+            reason::SECRET_MALFORMED,
+            format!(
+                "Secret `{name}` exists already and does not belong to this {kind}, so it is left alone; delete it or name \
+                 another one in spec.key.generate.secretName (to use the key in it, make a {kind} with spec.key.secretRef)"
+            ),
+            false,
+        ),
+        (Some(_), Found::Absent) => trouble(
+            reason::SECRET_MISSING,
+            format!(
+                "Secret `{name}` with the plain key is gone and the key cannot be recovered from its hash; holders of the key can \
+                 still use it. Restore the Secret, or delete and re-create this {kind} to get a new key"
+            ),
+            true,
+        ),
+        (Some(Some(hash)), Found::Present { key: Some(Ok(key)), .. }) if key.hash() == hash => {
+            known(hash, current, None, Some(key.start()), Some(name))
+        }
+        (Some(_), Found::Present { .. }) => trouble(
+            reason::SECRET_MALFORMED,
+            format!(
+                "Secret `{name}` does not hold the key that was issued any more; the issued key stays valid. Restore the \
+                 Secret, or delete and re-create this {kind} to get a new key"
+            ),
+            true,
+        ),
+    }
+}
+
+fn brought(kind: &str, name: &str, entry: &str, status: StatusView<'_>, found: Found) -> Material {
+    let kept = if status.current.is_some() {
+        "; the key that was in it stays valid until then, disable or delete this object to revoke it"
+    } else {
+        ""
+    };
+    match found {
+        Found::Absent => trouble(
+            reason::SECRET_MISSING,
+            format!(
+                "Secret `{name}` of spec.key.secretRef does not exist in this namespace; create it with the key in entry `{entry}`{kept}"
+            ),
+            true,
+        ),
+        Found::Present { key: None, .. } => trouble(
+            reason::SECRET_MISSING,
+            format!(
+                "Secret `{name}` has no entry `{entry}`, which spec.key.secretRef names; add it with the key{kept}"
+            ),
+            true,
+        ),
+        Found::Present { key: Some(Err(error)), .. } => trouble(
+            reason::SECRET_MALFORMED,
+            format!(
+                "entry `{entry}` of Secret `{name}` is not a usable key: {error}; no key of this {kind} is valid until it is"
+            ),
+            false,
+        ),
+        Found::Present { key: Some(Ok(key)), .. } => {
+            known(key.hash(), status.current, None, Some(shown_start(&key)), Some(name))
+        }
+    }
+}
+
+/// Keeps the time of issue while the hash stays the same; a new hash gets `fresh`.
+fn known(
+    hash: KeyHash,
+    current: Option<&CurrentKey>,
+    fresh: Option<Time>,
+    start: Option<String>,
+    secret_name: Option<&str>,
+) -> Material {
+    let same = current.filter(|current| KeyHash::parse(&current.sha256) == Ok(hash));
+    let issued_at = same.map(|current| current.issued_at.clone()).or(fresh);
+    Material::Known(Known { hash, issued_at, start, secret_name: secret_name.map(str::to_owned) })
+}
+
+fn trouble(reason: &'static str, message: String, keep: bool) -> Material {
+    Material::Trouble { reason, message, keep }
+}
+
+/// The longest prefix, with its underscore, that is shown of a key that somebody brought; generated ones have no longer one.
+const LONGEST_PREFIX: usize = 17;
+/// At least this many characters of such a key stay hidden.
+const LEAST_HIDDEN: usize = 12;
+
+/// What is shown of a key that somebody brought. Its last underscore may be anywhere in the secret part, so a long "prefix" is not
+/// taken for one: then the first four characters are shown.
+fn shown_start(key: &PlainKey) -> String {
+    let (start, length) = (key.start(), key.expose().chars().count());
+    let shown = start.chars().count();
+    if shown <= LONGEST_PREFIX + 4 && length - shown >= LEAST_HIDDEN {
+        return start;
+    }
+    key.expose().chars().take(4).collect()
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

@@ -1,0 +1,178 @@
+//! Issuance: from an `ApiKey` or a `RootKey` to a key in a Secret and its hash in the status.
+//!
+//! ```text
+//! watch -> reconcile: gather (reads) -> decide, readiness (pure) -> build (pure) -> apply (Secret, then status) -> event
+//! ```
+//!
+//! The Secret comes first. If the process dies before the status, the next reconcile finds the Secret, sees by the owner's uid that it
+//! is its own, and hashes it again.
+
+mod api_key;
+mod apply;
+mod build;
+mod claims;
+mod decide;
+mod gather;
+mod kind;
+mod readiness;
+mod root_key;
+mod status;
+mod watch;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use keyplane_api::{KeyDefaults, KeySource};
+use keyplane_core::key::PlainKey;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use tokio_util::sync::CancellationToken;
+
+use self::decide::{Known, Material};
+use self::gather::{Gathered, NamedKeyspace};
+pub use self::kind::{KeyKind, StatusView};
+use self::readiness::Surroundings;
+use self::watch::Indexes;
+use crate::clock;
+use crate::config::Scope;
+use crate::context::Context;
+use crate::drive::{self, Error, Reconcile, Watched};
+use crate::events::Said;
+use crate::metrics::Controller;
+
+/// A Secret that appears between looking and creating is looked at again; more often than this nobody makes and deletes one.
+const TRIES: usize = 3;
+
+/// The reconciler of one kind of key.
+pub struct Issuance<K> {
+    context: Context,
+    indexes: Arc<Indexes>,
+    kind: PhantomData<K>,
+}
+
+/// Runs the controllers of one kind, one for each scope, until `stop`.
+pub async fn run<K: KeyKind>(context: Context, scopes: Vec<Scope>, stop: CancellationToken) {
+    // One for all scopes: a root key's hash is unique wherever it is.
+    let indexes = Arc::new(Indexes::default());
+    let controllers = scopes.iter().map(|scope| {
+        let (store, queue) = watch::queue::<K>(&context.client, scope, &indexes);
+        let reconciler = Issuance { context: context.clone(), indexes: indexes.clone(), kind: PhantomData };
+        drive::run(Arc::new(reconciler), store, queue, stop.clone())
+    });
+    futures::future::join_all(controllers).await;
+}
+
+impl<K: KeyKind> Reconcile for Issuance<K> {
+    type Kind = K;
+    const NAME: &'static str = K::KIND;
+
+    fn context(&self) -> &Context {
+        &self.context
+    }
+
+    async fn reconcile(self: Arc<Self>, object: Arc<Watched<K>>) -> Result<Action, Error> {
+        let cached = match &object.0 {
+            Ok(key) => key,
+            Err(invalid) => {
+                // Its status stays as it is: applying less than before would take the hash out of it and revoke the key.
+                tracing::warn!(object.namespace = object.namespace(), object.name = object.name_any(), error = %invalid.error, "an object cannot be read");
+                self.context.events.publish(&*object, unreadable(&invalid.error));
+                return Ok(Action::await_change());
+            }
+        };
+        for _ in 0..TRIES {
+            let Some(gathered) = gather::gather(&self.context.client, cached).await? else {
+                return Ok(Action::await_change());
+            };
+            if let Some(action) = self.settle(gathered).await? {
+                return Ok(action);
+            }
+        }
+        Err(Error::Unsettled)
+    }
+}
+
+impl<K: KeyKind> Issuance<K> {
+    /// Decides and writes. `None`: a Secret of the name appeared meanwhile, gather again.
+    async fn settle(&self, gathered: Gathered<K>) -> Result<Option<Action>, Error> {
+        let Gathered { key, secret, keyspace } = gathered;
+        let uid = key.uid().ok_or(Error::Incomplete("uid"))?;
+        let id = key.id(&uid);
+        let found = secret.as_ref().map(|(name, entry, found)| (name.as_str(), entry.as_str(), found.clone()));
+        let mut material = decide::material(K::KIND, key.source(), key.status(), found);
+        if let Material::Generate { secret_name } = &material {
+            let Some(known) = self.generate(&key, secret_name, &id, &keyspace).await? else { return Ok(None) };
+            material = Material::Known(known);
+        }
+        self.report(&key, &uid, id, &material, &keyspace).await.map(Some)
+    }
+
+    /// Makes the key and its Secret. `None`: there is a Secret of this name already.
+    async fn generate(
+        &self,
+        key: &K,
+        secret_name: &str,
+        id: &str,
+        keyspace: &NamedKeyspace,
+    ) -> Result<Option<Known>, Error> {
+        let KeySource::Generate(wish) = key.source() else { return Ok(None) };
+        let defaults =
+            if let NamedKeyspace::Exists(defaults) = keyspace { defaults.clone() } else { KeyDefaults::default() };
+        let shape = build::shape(wish, &defaults);
+        let mut entropy = vec![0; usize::from(shape.byte_length)];
+        getrandom::fill(&mut entropy).map_err(Error::Entropy)?;
+        let plain = PlainKey::generate(shape.prefix.as_deref(), &entropy);
+        let namespace = key.namespace().ok_or(Error::Incomplete("namespace"))?;
+        let secret = build::secret(key, secret_name, id, &plain);
+        let Some(created) = apply::create_secret(&self.context.client, &namespace, &secret).await? else {
+            return Ok(None);
+        };
+        self.context.metrics.keys_generated.get_or_create(&Controller { controller: K::KIND }).inc();
+        Ok(Some(Known {
+            hash: plain.hash(),
+            // Also what a later adoption of this Secret would say.
+            issued_at: created.metadata.creation_timestamp,
+            start: Some(plain.start()),
+            secret_name: Some(secret_name.to_owned()),
+        }))
+    }
+
+    /// Writes the status if it differs, and says when to look again.
+    async fn report(
+        &self,
+        key: &K,
+        uid: &str,
+        id: String,
+        material: &Material,
+        keyspace: &NamedKeyspace,
+    ) -> Result<Action, Error> {
+        let now = clock::now();
+        let older = if let Material::Known(known) = material { self.indexes.older(key, known.hash) } else { None };
+        let namespace = key.namespace().ok_or(Error::Incomplete("namespace"))?;
+        let missing_keyspace = if let NamedKeyspace::Missing(name) = keyspace { Some(name.as_str()) } else { None };
+        let around =
+            Surroundings { missing_keyspace, older: older.as_ref(), namespace: &namespace, expires: key.expires() };
+        let ready = readiness::ready(material, around, now);
+        let status = status::status(id, key.meta().generation, material, &ready, key.status(), Time(now));
+        if status.differs_from(key.status()) {
+            let patch = status.patch(K::KIND, uid);
+            apply::write_status::<K>(&self.context.client, &namespace, &key.name_any(), &patch).await?;
+            self.context.metrics.status_writes.get_or_create(&Controller { controller: K::KIND }).inc();
+            if let Some(said) = status.news(key.status()) {
+                self.context.events.publish(key, said);
+            }
+        }
+        let again = readiness::look_again(key.source(), &ready, key.expires(), now);
+        Ok(again.map_or_else(Action::await_change, Action::requeue))
+    }
+}
+
+fn unreadable(error: &str) -> Said {
+    Said {
+        warning: true,
+        reason: "Unreadable".to_owned(),
+        note: format!("this operator cannot read the object, so nothing is done for it: {error}"),
+        action: "Issue",
+    }
+}
