@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
     status = "KeyRoleStatus",
     derive = "PartialEq",
     doc = "Permissions under one name. A key that lists the name in spec.roles has them all.",
-    printcolumn(name = "Role", type_ = "string", json_path = ".spec.name"),
     printcolumn(name = "Description", type_ = "string", json_path = ".spec.description"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Name in use", type_ = "string", json_path = ".spec.name", priority = 1),
     printcolumn(name = "Id", type_ = "string", json_path = ".status.id", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
