@@ -7,6 +7,7 @@
 //!   flag is secret when it is declared with `hide_env_values = true`.
 //! - [`Check`]: a named condition of `/livez` (and `/healthz`), of `/readyz`, or of all of them.
 //! - [`Shutdown`]: the latch that makes `/readyz` fail while the process drains.
+//! - [`logging`]: log lines to standard error, set up alike in every component.
 //! - [`not_found`]: the fallback for a listener that serves nothing else.
 //!
 //! ```
@@ -69,6 +70,7 @@ mod flags;
 mod flagz;
 mod health;
 mod index;
+pub mod logging;
 mod metrics;
 mod negotiate;
 mod page;
@@ -81,3 +83,8 @@ mod zpages;
 pub use flags::Flags;
 pub use health::{Check, Shutdown};
 pub use zpages::{ZPages, not_found};
+
+/// The README's example, compiled with the doc-tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
