@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::Namespace as NamespaceObject;
+use k8s_openapi::api::core::v1::{Namespace as NamespaceObject, Secret};
 use kube::api::{ObjectMeta, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
@@ -17,7 +18,7 @@ use crate::helm::Helm;
 use crate::kubeconfig::Identity;
 use crate::kubectl::Kubectl;
 use crate::server::Program;
-use crate::{identity, workspace};
+use crate::{identity, wait, workspace};
 
 /// Where the chart installs the operator, and where its leases are.
 pub const SYSTEM_NAMESPACE: &str = "keyplane-system";
@@ -25,11 +26,13 @@ pub const SYSTEM_NAMESPACE: &str = "keyplane-system";
 pub const OPERATOR_ACCOUNT: &str = "keyplane-operator";
 /// Tests that kill a leader wait for its lease to end; the default of 15 s would be most of the test.
 const LEASE: &str = "3s";
+/// What the operator makes appears in milliseconds, after a change of the leader in seconds.
+const APPEARS: Duration = Duration::from_secs(15);
 
 /// What of ours is installed after the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Install {
-    /// Nothing: for tests of installing.
+    /// Nothing: for tests of installing. Garbage collection sees kinds that are installed later only after up to 30 s.
     Nothing,
     /// `crds/` and the rendered chart.
     CrdsAndChart,
@@ -66,24 +69,33 @@ impl Cluster {
         let assets = Assets::find()?;
         let control_plane = ControlPlane::start(&assets, directory.path(), port).await?;
         let cluster = Self { control_plane, assets, namespaces: AtomicU32::new(0), directory };
-        if install == Install::CrdsAndChart {
-            cluster.install().await?;
+        match install {
+            Install::Nothing => cluster.control_plane.start_controllers().await?,
+            Install::CrdsAndChart => {
+                cluster.install_crds().await?;
+                cluster.control_plane.start_controllers().await?;
+                cluster.install_chart().await?;
+            }
         }
         Ok(cluster)
     }
 
-    async fn install(&self) -> Result<()> {
-        let kubectl = self.kubectl();
-        kubectl.apply_path(&workspace::root().join("crds")).await.context("apply crds/")?;
-        kubectl.run(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).await?;
+    async fn install_crds(&self) -> Result<()> {
+        self.kubectl().apply_path(&workspace::root().join("crds")).await.context("apply crds/")?;
+        self.kubectl().run(&["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"]).await?;
+        Ok(())
+    }
+
+    async fn install_chart(&self) -> Result<()> {
         self.create_namespace(SYSTEM_NAMESPACE).await?;
+        let kubectl = self.kubectl().in_namespace(SYSTEM_NAMESPACE);
         let chart = workspace::root().join("charts/keyplane");
         if !chart.join("Chart.yaml").is_file() {
-            kubectl.in_namespace(SYSTEM_NAMESPACE).apply(STAND_IN).await?;
+            kubectl.apply(STAND_IN).await?;
             return Ok(());
         }
         let manifests = self.helm().template("keyplane", &chart, SYSTEM_NAMESPACE, &[]).await?;
-        kubectl.in_namespace(SYSTEM_NAMESPACE).apply(&manifests).await.context("apply the rendered charts/keyplane")?;
+        kubectl.apply(&manifests).await.context("apply the rendered charts/keyplane")?;
         Ok(())
     }
 
@@ -185,6 +197,20 @@ impl Namespace {
     /// kubectl in this namespace, with all rights.
     pub fn kubectl(&self) -> Kubectl {
         self.cluster.kubectl().in_namespace(&self.name)
+    }
+
+    /// The plain key in a Secret that the operator makes; waits until it is there.
+    ///
+    /// # Errors
+    /// When it is not there within 15 s, or has no `key`.
+    pub async fn issued_key(&self, secret: &str) -> Result<String> {
+        let secrets = self.api::<Secret>();
+        let what = format!("Secret {}/{secret} is there", self.name);
+        let data =
+            wait::eventually(what, APPEARS, || async { secrets.get_opt(secret).await }).await?.data.unwrap_or_default();
+        let bytes = data.get("key").with_context(|| format!("Secret {}/{secret} has no data `key`", self.name))?;
+        String::from_utf8(bytes.0.clone())
+            .with_context(|| format!("`key` of Secret {}/{secret} is not UTF-8", self.name))
     }
 
     /// An operator, not started, that watches only this namespace, with the rights that the chart gives and a lease named after the namespace.

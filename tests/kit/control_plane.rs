@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -30,14 +30,17 @@ pub struct ControlPlane {
     authority: Authority,
     endpoint: Endpoint,
     admin: Identity,
+    assets: Assets,
+    files: Files,
     apiserver_launch: Launch,
     // Dropped in this order: who reads before what is read.
-    controller_manager: Process,
+    controller_manager: Mutex<Option<Process>>,
     apiserver: Mutex<Process>,
     etcd: Process,
 }
 
 /// The files that the three programs read.
+#[derive(Debug)]
 struct Files {
     authority: PathBuf,
     server: (PathBuf, PathBuf),
@@ -45,8 +48,8 @@ struct Files {
 }
 
 impl ControlPlane {
-    /// Starts one, with its files and logs in `directory`, and returns when the API server is ready and the controllers work (the default
-    /// ServiceAccount is there). `port` is the API server's, if it is to be a certain one.
+    /// Starts etcd and the API server, with files and logs in `directory`, and returns when the API server is ready.
+    /// `port` is the API server's, if it is to be a certain one.
     ///
     /// # Errors
     /// When a part does not start, with the end of its log.
@@ -80,22 +83,47 @@ impl ControlPlane {
         let client = admin.client().await?;
         ready(&client, &[&etcd, &apiserver]).await?;
 
-        // Only now: one that finds no API server looks again only a second later.
-        let user = "system:kube-controller-manager";
-        let identity = certified(directory, &endpoint, "controller-manager", &authority.client(user, Some(user))?)?;
-        let controller_manager = controller_manager(assets, directory, &files, &identity, ports::free()?).start()?;
-        working(&client, &controller_manager).await?;
         let directory = directory.to_owned();
+        let (assets, apiserver) = (assets.clone(), Mutex::new(apiserver));
+        let controller_manager = Mutex::new(None);
         Ok(Self {
             directory,
             authority,
             endpoint,
             admin,
+            assets,
+            files,
             apiserver_launch,
             controller_manager,
-            apiserver: Mutex::new(apiserver),
+            apiserver,
             etcd,
         })
+    }
+
+    /// Starts the controllers and returns when they work (the default ServiceAccount is there).
+    ///
+    /// After the CRDs: the garbage collector looks for new kinds only every 30 s, and until then does not see that an owner of a new kind
+    /// is gone. After the API server too: controllers that find none look again a second later.
+    ///
+    /// # Errors
+    /// When they do not start, with the end of the log.
+    pub async fn start_controllers(&self) -> Result<()> {
+        let user = "system:kube-controller-manager";
+        let certificate = self.authority.client(user, Some(user))?;
+        let identity = certified(&self.directory, &self.endpoint, "controller-manager", &certificate)?;
+        let client = self.admin.client().await?;
+        for attempt in 1..=ATTEMPTS {
+            let launch = controller_manager(&self.assets, &self.directory, &self.files, &identity, ports::free()?);
+            let process = launch.start()?;
+            match working(&client, &process).await {
+                Err(_) if attempt < ATTEMPTS && ports::was_taken(&process.log_tail()) => {}
+                result => {
+                    *lock(&self.controller_manager) = Some(process);
+                    return result;
+                }
+            }
+        }
+        bail!("start kube-controller-manager: free ports were taken {ATTEMPTS} times in a row")
     }
 
     /// Where the API server is.
@@ -123,7 +151,7 @@ impl ControlPlane {
 
     /// Kills the API server: connections break, new ones are refused. etcd keeps its state. For a control plane of the trial's own.
     pub fn stop_api(&self) {
-        self.apiserver().kill();
+        lock(&self.apiserver).kill();
     }
 
     /// Starts the API server again at the same address, and waits until it is ready.
@@ -133,7 +161,7 @@ impl ControlPlane {
     pub async fn start_api(&self) -> Result<()> {
         self.stop_api();
         let started = self.apiserver_launch.start()?;
-        drop(std::mem::replace(&mut *self.apiserver(), started));
+        drop(std::mem::replace(&mut *lock(&self.apiserver), started));
         let client = self.admin.client().await?;
         wait::eventually("the API server is ready again", START, || is_ready(&client)).await
     }
@@ -143,7 +171,7 @@ impl ControlPlane {
     /// # Errors
     /// When it has ended.
     pub fn pause_api(&self) -> Result<()> {
-        self.apiserver().pause()
+        lock(&self.apiserver).pause()
     }
 
     /// Lets a frozen API server go on.
@@ -151,19 +179,19 @@ impl ControlPlane {
     /// # Errors
     /// When it has ended.
     pub fn resume_api(&self) -> Result<()> {
-        self.apiserver().resume()
+        lock(&self.apiserver).resume()
     }
 
     /// Stops everything at once.
     pub fn stop(&self) {
-        self.controller_manager.kill();
+        drop(lock(&self.controller_manager).take());
         self.stop_api();
         self.etcd.kill();
     }
+}
 
-    fn apiserver(&self) -> std::sync::MutexGuard<'_, Process> {
-        self.apiserver.lock().expect("no thread panics while it holds the API server")
-    }
+fn lock<T>(slot: &Mutex<T>) -> MutexGuard<'_, T> {
+    slot.lock().expect("no thread panics while it holds a process")
 }
 
 impl Files {

@@ -38,16 +38,16 @@ impl SharedCluster {
         let shared = self.clone();
         // `kube::keys::expired` becomes `keys::expired`: the first part is the program.
         let name = name.split_once("::").map_or(name, |(_, rest)| rest).to_owned();
-        Trial::test(name, move || shared.run(run).map_err(|error| Failed::from(format!("{error:#}"))))
+        Trial::test(name.clone(), move || shared.run(&name, run).map_err(|error| Failed::from(format!("{error:#}"))))
     }
 
-    fn run<F, T>(&self, run: T) -> Result<()>
+    fn run<F, T>(&self, name: &str, run: T) -> Result<()>
     where
         T: FnOnce(Arc<Cluster>) -> F,
         F: Future<Output = Result<()>>,
     {
         let cluster = self.cluster()?;
-        let logs = ShowLogs::begin();
+        let logs = ShowLogs::begin(name);
         let outcome = runtime()?.block_on(async {
             let limited = tokio::time::timeout(LIMIT, run(cluster)).await;
             limited.unwrap_or_else(|_| Err(anyhow!("the trial took longer than {LIMIT:?}")))
@@ -105,14 +105,15 @@ fn runtime() -> Result<Runtime> {
 }
 
 /// Shows what the trial's processes printed unless the trial passed; a panic drops it without `end`.
-struct ShowLogs {
+struct ShowLogs<'a> {
+    name: &'a str,
     passed: bool,
 }
 
-impl ShowLogs {
-    fn begin() -> Self {
+impl<'a> ShowLogs<'a> {
+    fn begin(name: &'a str) -> Self {
         trial_log::begin();
-        Self { passed: false }
+        Self { name, passed: false }
     }
 
     fn end(mut self, passed: bool) {
@@ -120,11 +121,11 @@ impl ShowLogs {
     }
 }
 
-impl Drop for ShowLogs {
+impl Drop for ShowLogs<'_> {
     fn drop(&mut self) {
         let logs = trial_log::end();
-        if !self.passed {
-            eprint!("{logs}");
+        if !self.passed && !logs.is_empty() {
+            eprint!("--- {} failed; what its processes printed last:\n{logs}", self.name);
         }
     }
 }

@@ -3,22 +3,24 @@
 //! A module of `tests/kube` is a list of trials, each an async function. The control plane is shared, the namespace is not:
 //!
 //! ```no_run
-//! use std::{sync::Arc, time::Duration};
+//! use std::sync::Arc;
 //! use anyhow::Result;
-//! use keyplane_tests::{Cluster, SharedCluster, Trial, eventually, trials};
+//! use keyplane_tests::{Cluster, SharedCluster, Trial, trials};
+//!
+//! # const MANIFESTS: &str = "";
 //!
 //! pub(crate) fn trials(cluster: &SharedCluster) -> Vec<Trial> {
-//!     trials![cluster; generated_key_gets_a_secret]
+//!     trials![cluster; a_generated_key_is_valid_at_a_pod]
 //! }
 //!
-//! async fn generated_key_gets_a_secret(cluster: Arc<Cluster>) -> Result<()> {
+//! async fn a_generated_key_is_valid_at_a_pod(cluster: Arc<Cluster>) -> Result<()> {
 //!     let namespace = cluster.namespace("generate").await?;
-//!     let operator = namespace.operator("a").await?.start().await?; // as ServiceAccount keyplane-operator, this namespace only
-//!     namespace.kubectl().apply("{apiVersion: keyplane.dev/v1alpha1, kind: ApiKey, metadata: {name: acme}, spec: {}}").await?;
-//!     let secrets = namespace.api::<k8s_openapi::api::core::v1::Secret>();
-//!     let secret = eventually("the Secret is there", Duration::from_secs(10), || secrets.get_opt("acme-key")).await?;
-//!     let pod = namespace.verify_pod("pod-0", &namespace.reader().await?)?.start().await?; // ready; pod.post("/v2/...", root_key, &json)
-//!     assert!(secret.data.is_some() && !operator.log()?.contains("secret") && pod.ops_page("/readyz").await.is_ok());
+//!     let operator = namespace.operator("a").await?.start().await?; // as ServiceAccount keyplane-operator, for this namespace only
+//!     let pod = namespace.verify_pod("pod-0", &namespace.reader().await?)?.start().await?; // a process; ready
+//!     namespace.kubectl().apply(MANIFESTS).await?; // RootKey `caller`, ApiKey `acme`
+//!     let (root_key, key) = (namespace.issued_key("caller-key").await?, namespace.issued_key("acme-key").await?);
+//!     pod.wait_for_code(&root_key, &key, "VALID").await?;
+//!     assert!(!operator.log()?.contains(&key) && !pod.ops_page("/metrics").await?.contains(&key));
 //!     assert_eq!(operator.terminate().await?, 0);
 //!     Ok(())
 //! }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::binaries::Binaries;
 use crate::directory::Directory;
@@ -18,6 +18,8 @@ const READY: Duration = Duration::from_secs(30);
 /// A drain waits for requests under way; tests have short ones.
 const DRAIN: Duration = Duration::from_secs(20);
 const ATTEMPTS: usize = 3;
+/// From a change to the verdict at a pod: milliseconds when quiet, a lease and a restart of the operator when not.
+const VERDICT: Duration = Duration::from_secs(15);
 
 /// What to start; each start takes free ports.
 #[derive(Clone, Debug)]
@@ -48,7 +50,7 @@ impl Program {
 
     fn new(name: &str, program: &Path, has_listener: bool) -> Result<Self> {
         let directory = Directory::temporary("keyplane-program-")?;
-        let launch = Launch::new(name, program, directory.path()).env("RUST_BACKTRACE", "1");
+        let launch = Launch::new(name, program, directory.path()).env("RUST_BACKTRACE", "1").env("NO_COLOR", "1");
         Ok(Self { launch, has_listener, listen: None, directory: Arc::new(directory) })
     }
 
@@ -214,6 +216,30 @@ impl Server {
         Ok((status, json))
     }
 
+    /// `POST /v2/keys.verifyKey`: the `code` of the answer, such as `VALID` or `NOT_FOUND`.
+    ///
+    /// # Errors
+    /// When the answer is not a verdict, for instance because the root key is not known (yet); the text holds the answer, never a key.
+    pub async fn verify(&self, root_key: &str, key: &str) -> Result<String> {
+        let (status, answer) = self.post("/v2/keys.verifyKey", root_key, &serde_json::json!({ "key": key })).await?;
+        let code = answer["data"]["code"].as_str().filter(|_| status == 200);
+        Ok(code.with_context(|| format!("{} answers {status}: {answer}", self.process.name()))?.to_owned())
+    }
+
+    /// Waits until a key has this `code`.
+    ///
+    /// # Errors
+    /// When it has another one for 15 s, with the last one seen.
+    pub async fn wait_for_code(&self, root_key: &str, key: &str, code: &str) -> Result<()> {
+        let what = format!("{} answers {code}", self.process.name());
+        wait::eventually(what, VERDICT, || async {
+            let seen = self.verify(root_key, key).await?;
+            ensure!(seen == code, "{seen}");
+            Ok(())
+        })
+        .await
+    }
+
     /// Waits until `/readyz` answers 200.
     ///
     /// # Errors
@@ -226,12 +252,12 @@ impl Server {
             }
             self.ops_page("/readyz").await.map(|_| Some(true))
         });
-        let error = match looked.await {
+        let reason = match looked.await {
             Ok(true) => return Ok(()),
-            Ok(false) => anyhow::anyhow!("{} ended during its start", self.process.name()),
-            Err(error) => error,
+            Ok(false) => format!("{} ended during its start", self.process.name()),
+            Err(error) => format!("{error:#}"),
         };
-        Err(error.context(format!("the log of {} ends:\n{}", self.process.name(), self.process.log_tail())))
+        bail!("{reason}; its log ends:\n{}", self.process.log_tail());
     }
 
     /// Asks it to end (SIGTERM) and waits; returns the exit code.

@@ -27,7 +27,7 @@ pub(crate) fn keep(name: &str, tail: impl FnOnce() -> String) {
 /// Ends collecting; what was kept, as text.
 pub(crate) fn end() -> String {
     let tails = TAILS.take().unwrap_or_default();
-    let shown = tails.iter().map(|(name, tail)| format!("--- the log of {name} ends:\n{tail}\n"));
+    let shown = tails.iter().map(|(name, tail)| format!("--- {name}\n{tail}\n"));
     shown.collect::<Vec<_>>().concat()
 }
 
