@@ -8,9 +8,10 @@
 )]
 
 mod api;
+mod custom_resources;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    keyplane_tests::harness::main(&[api::trials])
+    keyplane_tests::harness::main(&[api::trials, custom_resources::trials])
 }
