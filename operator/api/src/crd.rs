@@ -60,8 +60,8 @@ fn text(crd: &CustomResourceDefinition) -> Result<String, CrdError> {
 
 /// Takes out of a schema, in place, what the derive macros put in and no reader needs.
 fn tidy(schema: &mut JSONSchemaProps) {
-    // Without `nullable` an explicit null is dropped by the API server, as if the field were absent; with it the null would
-    // be stored, and every reader would have two kinds of absence.
+    // Without `nullable` an explicit null is dropped by the API server as if the field were absent (a server-side apply refuses
+    // it, unless the field has a default); with it the null would be stored, and every reader would have two kinds of absence.
     schema.nullable = None;
     schema.title = None;
     schema.description = schema.description.take().map(|text| one_line(&text));
