@@ -119,12 +119,12 @@ impl Cluster {
 
     /// kubectl with the rights of someone.
     pub fn kubectl_as(&self, identity: &Identity) -> Kubectl {
-        Kubectl::new(&self.assets.kubectl, identity, &self.directory.path().join("kubectl"))
+        Kubectl::new(&self.assets.kubectl, identity, &self.directory.path().join("kubectl-cache"))
     }
 
     /// helm with all rights.
     pub fn helm(&self) -> Helm {
-        Helm::new(&self.assets.helm, self.control_plane.admin(), &self.directory.path().join("helm"))
+        Helm::new(&self.assets.helm, self.control_plane.admin(), &self.directory.path().join("helm-home"))
     }
 
     /// Where the programs of the control plane are: kubectl for a person's PATH.

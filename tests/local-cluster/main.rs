@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,7 +22,17 @@ const OPERATOR_PORT: u16 = 18_082;
 const POD_PORTS: [(u16, u16); 2] = [(18_080, 18_081), (18_090, 18_091)];
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
     let began = Instant::now();
     let directory = workspace::target_directory()?.join("local-cluster");
     let _only_one = lock(&directory)?;
