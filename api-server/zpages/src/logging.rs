@@ -17,7 +17,9 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// Not a filter.
-    #[error("log filter `{filter}` is not valid; write a level such as `info`, or directives such as `info,hyper=debug`")]
+    #[error(
+        "log filter `{filter}` is not valid; write a level such as `info`, or directives such as `info,hyper=debug`"
+    )]
     Filter {
         /// The filter as it was given.
         filter: String,
