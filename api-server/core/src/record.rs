@@ -89,5 +89,5 @@ pub struct Seniority {
     /// When the object was created.
     pub created: Millis,
     /// Its uid, which decides between two of one second.
-    pub uid: Box<str>,
+    pub uid: Arc<str>,
 }

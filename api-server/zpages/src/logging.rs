@@ -1,5 +1,7 @@
 //! Logging to standard error, alike in every component.
 
+use std::io::IsTerminal;
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -37,7 +39,9 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), LoggingError> {
     let parsed = EnvFilter::builder()
         .parse(filter)
         .map_err(|source| LoggingError::Filter { filter: filter.to_owned(), source })?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
+    // Colours are for people at a terminal; in a file they hide words from grep.
+    let colours = std::io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(parsed).with_ansi(colours).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => subscriber.finish().try_init()?,
         LogFormat::Json => subscriber.json().finish().try_init()?,

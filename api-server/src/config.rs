@@ -1,0 +1,179 @@
+//! The command line and the environment; nothing else of the api-server reads either.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Parser, ValueEnum};
+use keyplane_core::key::PlainKey;
+use zpages::logging::LogFormat;
+
+/// Verifies API keys from memory, alone with an embedded store or from the resources of a Kubernetes cluster.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "keyplane-api-server", version)]
+pub struct Args {
+    /// Address of the HTTP API.
+    #[arg(long, env = "KEYPLANE_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Address of health checks, metrics and z-pages.
+    #[arg(long, env = "KEYPLANE_OPS_LISTEN", default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
+    pub ops_listen: SocketAddr,
+    /// Directory of the embedded store; made when it is not there.
+    #[arg(long, env = "KEYPLANE_DATA_DIR", default_value = "./keyplane-data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Where keys come from: `embedded`, `kubernetes` or `manifests:DIR`.
+    #[arg(long, env = "KEYPLANE_REGISTRY", default_value = "embedded", value_name = "REGISTRY")]
+    pub registry: RegistryChoice,
+    /// What this process does, separated by commas.
+    #[arg(long, env = "KEYPLANE_ROLES", value_enum, value_delimiter = ',', default_value = "verify,control")]
+    pub roles: Vec<Role>,
+    /// With `--registry kubernetes`: the namespaces to serve, separated by commas; absent: all.
+    #[arg(long, env = "KEYPLANE_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACES")]
+    pub namespaces: Vec<String>,
+    /// Standalone: the workspace of the keys that this process makes, and of manifests that name no namespace.
+    #[arg(long, env = "KEYPLANE_WORKSPACE", default_value = "default", value_name = "NAMESPACE")]
+    pub workspace: String,
+    /// A root key that must exist with all permissions, in plain. Better given in the environment, where `ps` does not show it.
+    #[arg(long, env = "KEYPLANE_BOOTSTRAP_ROOT_KEY", hide_env_values = true, value_name = "KEY", value_parser = plain_key)]
+    pub bootstrap_root_key: Option<PlainKey>,
+    /// Form of the log lines on standard error.
+    #[arg(long, env = "KEYPLANE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What to log: a level, or directives such as `info,keyplane_api_server=debug`.
+    #[arg(long, env = "KEYPLANE_LOG_FILTER", default_value = "info", value_name = "FILTER")]
+    pub log_filter: String,
+}
+
+/// Where keys come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryChoice {
+    /// One file in the data directory.
+    Embedded,
+    /// The Kubernetes API, by `KUBECONFIG` or from within a pod.
+    Kubernetes,
+    /// A directory of YAML.
+    Manifests(PathBuf),
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Verifies keys; needs to read only.
+    Verify,
+    /// Manages keys; may write.
+    Control,
+}
+
+impl FromStr for RegistryChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "embedded" => Ok(Self::Embedded),
+            None if text == "kubernetes" => Ok(Self::Kubernetes),
+            Some(("manifests", directory)) if !directory.is_empty() => Ok(Self::Manifests(directory.into())),
+            _ => Err(format!("`{text}` is not a registry; write embedded, kubernetes or manifests:DIR")),
+        }
+    }
+}
+
+/// Takes the key as it is. Whether it can be used is checked after parsing: clap repeats a refused value in its message.
+#[expect(clippy::unnecessary_wraps, reason = "the form that clap asks for")]
+fn plain_key(text: &str) -> Result<PlainKey, Infallible> {
+    Ok(PlainKey::unchecked(text))
+}
+
+/// Flags that can't be used together, or not at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Too short, or with white space.
+    #[error("--bootstrap-root-key can't be used: {0}")]
+    BootstrapKey(#[from] keyplane_core::key::PlainKeyError),
+    /// In a cluster root keys are objects.
+    #[error("--bootstrap-root-key is for standalone use; with --registry kubernetes apply a RootKey instead")]
+    BootstrapInCluster,
+    /// Only clusters have namespaces to choose from.
+    #[error(
+        "--namespaces is for --registry kubernetes; standalone keys lie in the one workspace that --workspace names"
+    )]
+    NamespacesStandalone,
+    /// Nothing to do.
+    #[error("--roles is empty; write verify, control or both")]
+    NoRole,
+}
+
+impl Args {
+    /// Checks what one flag alone can't tell.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.roles.is_empty() {
+            return Err(ConfigError::NoRole);
+        }
+        if let Some(key) = &self.bootstrap_root_key {
+            PlainKey::from_bytes(key.expose().as_bytes())?;
+        }
+        let cluster = self.registry == RegistryChoice::Kubernetes;
+        if cluster && self.bootstrap_root_key.is_some() {
+            return Err(ConfigError::BootstrapInCluster);
+        }
+        if !cluster && !self.namespaces.is_empty() {
+            return Err(ConfigError::NamespacesStandalone);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Args, String> {
+        let args = Args::try_parse_from(std::iter::once(&"keyplane-api-server").chain(arguments));
+        let args = args.map_err(|error| error.to_string())?;
+        args.check().map_err(|error| error.to_string())?;
+        Ok(args)
+    }
+
+    #[test]
+    fn without_arguments_it_serves_on_loopback_from_the_embedded_store() {
+        let args = parse(&[]).unwrap();
+        assert_eq!(
+            (args.listen.to_string(), args.ops_listen.to_string()),
+            ("127.0.0.1:8080".into(), "127.0.0.1:8081".into())
+        );
+        assert_eq!((args.registry, args.data_dir), (RegistryChoice::Embedded, "./keyplane-data".into()));
+        assert_eq!(args.roles, [Role::Verify, Role::Control]);
+    }
+
+    #[test]
+    fn registries_are_named() {
+        assert_eq!(
+            parse(&["--registry", "manifests:/etc/keys"]).unwrap().registry,
+            RegistryChoice::Manifests("/etc/keys".into())
+        );
+        for bad in ["manifests:", "manifests", "etcd", "embedded:x"] {
+            assert!(parse(&["--registry", bad]).unwrap_err().contains("is not a registry"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn flags_that_do_not_go_together_are_refused_with_what_to_do() {
+        let key = "a-root-key-of-someone";
+        for (arguments, expected) in [
+            (&["--registry", "kubernetes", "--bootstrap-root-key", key][..], "apply a RootKey"),
+            (&["--namespaces", "a"], "--workspace"),
+            (&["--bootstrap-root-key", "short"], "at least 16"),
+        ] {
+            let error = parse(arguments).unwrap_err();
+            assert!(error.contains(expected) && !error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_root_key_on_the_command_line_is_in_no_message_and_no_debug_output() {
+        let key = "too short";
+        assert!(!parse(&["--bootstrap-root-key", key]).unwrap_err().contains(key));
+        let args = parse(&["--bootstrap-root-key", "a-root-key-of-someone"]).unwrap();
+        assert!(!format!("{args:?}").contains("of-someone"));
+    }
+}

@@ -1,0 +1,264 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::index::Index;
+
+fn object(kind: &str, name: &str, created: u32, body: Value) -> Object {
+    let mut value = json!({
+        "apiVersion": "keyplane.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "n", "uid": format!("uid-{name}-{created}"),
+            "creationTimestamp": format!("2026-01-01T00:00:{created:02}Z")},
+    });
+    value.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+    Object::from_value(Kind::parse(kind).unwrap(), value).unwrap()
+}
+
+fn api_key(name: &str, created: u32, plain: &str, rest: Value) -> Object {
+    let mut spec = json!({"key": {"hash": {"sha256": KeyHash::of(plain).to_hex()}}});
+    spec.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+    object("ApiKey", name, created, json!({ "spec": spec }))
+}
+
+fn role(name: &str, created: u32, role: &str, permissions: &[&str]) -> Object {
+    object("KeyRole", name, created, json!({"spec": {"name": role, "permissions": permissions}}))
+}
+
+/// A fold with one source, and the index that it writes.
+struct World {
+    fold: Fold,
+    index: Index,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self { fold: Fold::new(1), index: Index::default() };
+        world.events([Event::Restarted, Event::Listed]);
+        world
+    }
+
+    fn events(&mut self, events: impl IntoIterator<Item = Event>) {
+        let mut changes = Vec::new();
+        for event in events {
+            self.fold.apply(0, event, &mut changes);
+        }
+        self.index.apply(changes);
+    }
+
+    fn put(&mut self, object: Object) {
+        self.events([Event::Applied(object)]);
+    }
+
+    fn delete(&mut self, object: &Object) {
+        self.events([Event::Deleted(object.key())]);
+    }
+
+    /// The object that a plain key finds, and its permissions.
+    fn find(&mut self, plain: &str) -> Option<(String, Vec<String>)> {
+        let (namespace, _) = self.fold.namespaces.number("n");
+        self.index.key(namespace, &KeyHash::of(plain), |entry| {
+            let permissions = entry.record.permissions.iter().map(ToString::to_string).collect();
+            (entry.record.object_name.to_string(), permissions)
+        })
+    }
+
+    fn owner(&mut self, plain: &str) -> Option<String> {
+        self.find(plain).map(|found| found.0)
+    }
+}
+
+#[test]
+fn of_two_keys_with_one_hash_the_older_is_served_and_the_younger_inherits() {
+    for younger_first in [false, true] {
+        let (old, young) = (api_key("z-old", 1, "k", json!({})), api_key("a-young", 2, "k", json!({})));
+        let mut world = World::new();
+        let order = if younger_first { [young.clone(), old.clone()] } else { [old.clone(), young] };
+        for object in order {
+            world.put(object);
+        }
+        assert_eq!(world.owner("k").as_deref(), Some("z-old"));
+        world.delete(&old);
+        assert_eq!(world.owner("k").as_deref(), Some("a-young"));
+    }
+}
+
+#[test]
+fn an_object_made_again_under_its_name_is_younger() {
+    let mut world = World::new();
+    world.put(api_key("a", 1, "k", json!({})));
+    world.put(api_key("b", 2, "k", json!({})));
+    world.put(api_key("a", 3, "k", json!({})));
+    assert_eq!(world.owner("k").as_deref(), Some("b"));
+}
+
+#[test]
+fn a_key_that_changes_its_hash_leaves_the_former() {
+    let mut world = World::new();
+    world.put(api_key("a", 1, "before", json!({})));
+    world.put(api_key("a", 1, "after", json!({})));
+    assert_eq!(world.owner("before"), None);
+    assert_eq!(world.owner("after").as_deref(), Some("a"));
+    assert_eq!(world.index.key_count(), 1);
+}
+
+#[test]
+fn both_hashes_of_an_overlap_are_served_and_the_former_has_an_end() {
+    let mut world = World::new();
+    let status = json!({
+        "current": {"sha256": KeyHash::of("new").to_hex(), "issuedAt": "2026-01-01T00:00:00Z"},
+        "previous": {"sha256": KeyHash::of("old").to_hex(), "validUntil": "1970-01-01T00:00:07Z"},
+    });
+    world.put(object("ApiKey", "a", 1, json!({"spec": {}, "status": status})));
+    let (namespace, _) = world.fold.namespaces.number("n");
+    let end = |plain: &str| world.index.key(namespace, &KeyHash::of(plain), |e| e.valid_until.map(|t| t.0));
+    assert_eq!((end("new"), end("old")), (Some(None), Some(Some(7000))));
+}
+
+#[test]
+fn a_role_changes_its_keys_whenever_it_comes() {
+    let mut world = World::new();
+    let viewer = role("viewer", 1, "viewer", &["read"]);
+    world.put(api_key("a", 1, "k", json!({"permissions": ["own"], "roles": ["viewer", "unknown"]})));
+    assert_eq!(world.find("k").unwrap().1, ["own"]);
+    world.put(viewer.clone());
+    assert_eq!(world.find("k").unwrap().1, ["own", "read"]);
+    world.put(role("viewer", 1, "viewer", &["own", "list"]));
+    assert_eq!(world.find("k").unwrap().1, ["own", "list"]);
+    world.delete(&viewer);
+    assert_eq!(world.find("k").unwrap().1, ["own"]);
+}
+
+#[test]
+fn an_unreadable_object_is_not_served() {
+    let mut world = World::new();
+    let key = api_key("a", 1, "k", json!({}));
+    world.put(key.clone());
+    world.events([Event::Unreadable(key.key(), "what is this".to_owned())]);
+    assert_eq!(world.owner("k"), None);
+}
+
+#[test]
+fn what_a_new_listing_does_not_name_is_gone() {
+    let mut world = World::new();
+    world.put(api_key("a", 1, "a", json!({})));
+    world.put(api_key("b", 1, "b", json!({})));
+    world.events([Event::Restarted, Event::Applied(api_key("b", 1, "b", json!({})))]);
+    assert_eq!(world.owner("a").as_deref(), Some("a"), "a listing under way takes nothing away");
+    world.events([Event::Listed]);
+    assert_eq!((world.owner("a"), world.owner("b").as_deref()), (None, Some("b")));
+}
+
+#[test]
+fn nothing_is_served_before_every_source_is_listed() {
+    let (mut fold, mut changes) = (Fold::new(2), Vec::new());
+    for event in [Event::Restarted, Event::Applied(api_key("a", 1, "k", json!({}))), Event::Listed] {
+        fold.apply(0, event, &mut changes);
+    }
+    assert!(changes.is_empty() && !fold.is_complete());
+    fold.apply(1, Event::Restarted, &mut changes);
+    fold.apply(1, Event::Listed, &mut changes);
+    assert!(changes.len() == 1 && fold.is_complete());
+}
+
+#[test]
+fn a_root_key_is_unique_in_all_namespaces() {
+    let root = |namespace: &str, created| {
+        let spec = json!({"key": {"hash": {"sha256": KeyHash::of("r").to_hex()}}});
+        let mut object = object("RootKey", "r", created, json!({ "spec": spec }));
+        object.metadata_mut().namespace = Some(namespace.to_owned());
+        object
+    };
+    let mut world = World::new();
+    world.put(root("young", 2));
+    world.put(root("old", 1));
+    assert_eq!(&*world.index.caller(&KeyHash::of("r")).unwrap().record.namespace, "old");
+    world.delete(&root("old", 1));
+    assert_eq!(&*world.index.caller(&KeyHash::of("r")).unwrap().record.namespace, "young");
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Key { name: u8, created: u8, plain: u8, roles: Vec<u8> },
+    Role { name: u8, created: u8, role: u8, permission: u8 },
+    DeleteKey(u8),
+    DeleteRole(u8),
+    Relist,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let small = || 0..4_u8;
+    prop_oneof![
+        4 => (small(), small(), small(), proptest::collection::vec(0..3_u8, 0..3))
+            .prop_map(|(name, created, plain, roles)| Step::Key { name, created, plain, roles }),
+        2 => (small(), small(), 0..3_u8, 0..5_u8).prop_map(|(name, created, role, permission)| Step::Role { name, created, role, permission }),
+        1 => small().prop_map(Step::DeleteKey),
+        1 => small().prop_map(Step::DeleteRole),
+        1 => Just(Step::Relist),
+    ]
+}
+
+proptest! {
+    /// The oracle looks at the objects that are left, in one go, and knows nothing of the order in which they came.
+    #[test]
+    fn the_index_depends_on_the_objects_only(steps in proptest::collection::vec(step(), 0..40)) {
+        let mut world = World::new();
+        let mut objects: BTreeMap<ObjectKey, Object> = BTreeMap::new();
+        for step in steps {
+            let object = match step {
+                Step::Key { name, created, plain, roles } => {
+                    let roles: Vec<String> = roles.iter().map(|r| format!("r{r}")).collect();
+                    Some(api_key(&format!("k{name}"), created.into(), &plain.to_string(), json!({"permissions": ["own"], "roles": roles})))
+                }
+                Step::Role { name, created, role: r, permission } => {
+                    Some(role(&format!("o{name}"), created.into(), &format!("r{r}"), &[&format!("p{permission}")]))
+                }
+                Step::DeleteKey(name) => {
+                    let key = ObjectKey { kind: Kind::ApiKey, namespace: "n".into(), name: format!("k{name}") };
+                    objects.remove(&key);
+                    world.events([Event::Deleted(key)]);
+                    None
+                }
+                Step::DeleteRole(name) => {
+                    let key = ObjectKey { kind: Kind::KeyRole, namespace: "n".into(), name: format!("o{name}") };
+                    objects.remove(&key);
+                    world.events([Event::Deleted(key)]);
+                    None
+                }
+                Step::Relist => {
+                    let listing = objects.values().cloned().map(Event::Applied);
+                    world.events(std::iter::once(Event::Restarted).chain(listing).chain([Event::Listed]));
+                    None
+                }
+            };
+            if let Some(object) = object {
+                objects.insert(object.key(), object.clone());
+                world.put(object);
+            }
+        }
+
+        let age = |object: &Object| (record::seniority(object.metadata()), object.key());
+        for plain in 0..4_u8 {
+            let plain = plain.to_string();
+            let hash = KeyHash::of(&plain).to_hex();
+            let claims = |object: &Object| matches!(object, Object::ApiKey(key) if serde_json::to_value(&key.spec.key).unwrap()["hash"]["sha256"] == hash);
+            let owner = objects.values().filter(|o| claims(o)).min_by_key(|o| age(o));
+            let expected = owner.map(|owner| {
+                let Object::ApiKey(key) = owner else { unreachable!() };
+                let mut permissions = vec!["own".to_owned()];
+                for wanted in &key.spec.roles {
+                    let named = |object: &&Object| matches!(object, Object::KeyRole(role) if record::role(role).0 == wanted);
+                    if let Some(Object::KeyRole(role)) = objects.values().filter(named).min_by_key(|o| age(o)) {
+                        permissions.extend(role.spec.permissions.iter().filter(|p| !permissions.contains(p)).cloned().collect::<Vec<_>>());
+                    }
+                }
+                (owner.key().name, permissions)
+            });
+            prop_assert_eq!(world.find(&plain), expected);
+        }
+        let held = objects.keys().filter(|key| key.kind == Kind::ApiKey).count();
+        prop_assert_eq!(world.fold.keys(), held);
+    }
+}

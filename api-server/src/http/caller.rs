@@ -1,0 +1,33 @@
+//! Who calls: the root key in the `Authorization` header.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use keyplane_core::time::Millis;
+
+use super::error::{ApiError, FieldError};
+use crate::engine::Engine;
+use crate::index::CallerEntry;
+
+/// A missing header is a failure of the request's form, found together with a malformed body and before any authentication.
+pub(crate) fn check_present(headers: &HeaderMap) -> Result<(), FieldError> {
+    if headers.contains_key(AUTHORIZATION) {
+        return Ok(());
+    }
+    Err(FieldError {
+        location: "header.Authorization".to_owned(),
+        message: "the Authorization header is missing".to_owned(),
+        fix: Some("send `Authorization: Bearer <root key>`".to_owned()),
+    })
+}
+
+/// The caller, once the body has been found in order.
+pub(crate) fn authenticate(engine: &Engine, headers: &HeaderMap, now: Millis) -> Result<CallerEntry, ApiError> {
+    let value = headers.get(AUTHORIZATION).ok_or(ApiError::Malformed("it is missing"))?;
+    let value = value.to_str().map_err(|_| ApiError::Malformed("it is not ASCII"))?;
+    // The scheme is matched as written: `bearer` in lower case is malformed, as clients of this API know it.
+    let token = value.strip_prefix("Bearer ").ok_or(ApiError::Malformed("it must be `Bearer <root key>`"))?.trim();
+    if token.is_empty() {
+        return Err(ApiError::Malformed("the token is empty"));
+    }
+    Ok(engine.caller(token, now)?)
+}

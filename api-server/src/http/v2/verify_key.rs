@@ -1,0 +1,162 @@
+//! `POST /v2/keys.verifyKey`.
+
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use keyplane_core::hash::KeyHash;
+use keyplane_core::record::{IdentityRecord, KeyRecord};
+use keyplane_core::time::Millis;
+use keyplane_core::verify::Code;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::schema::{Field, Rule};
+use crate::clock;
+use crate::engine::{self, Verdict};
+use crate::http::envelope::Answer;
+use crate::http::error::ApiError;
+use crate::http::{Api, body, caller};
+
+const ANY_COUNT: Rule = Rule::Integer { min: 0, max: i64::MAX };
+
+const BODY: Rule = Rule::Object {
+    open: false,
+    fields: &[
+        Field::required("key", Rule::Text { min: 1, max: 512 }),
+        Field::optional("tags", Rule::List { max: 20, item: &Rule::Text { min: 1, max: 512 } }),
+        Field::optional("permissions", Rule::Text { min: 1, max: 1000 }),
+        Field::optional(
+            "credits",
+            Rule::Object {
+                open: false,
+                fields: &[Field::required("cost", Rule::Integer { min: 0, max: 1_000_000_000_000 })],
+            },
+        ),
+        Field::optional(
+            "ratelimits",
+            Rule::List {
+                max: usize::MAX, // the body's size bounds it
+                item: &Rule::Object {
+                    open: true,
+                    fields: &[
+                        Field::required("name", Rule::Text { min: 3, max: 255 }),
+                        Field::optional("cost", ANY_COUNT),
+                        Field::optional("limit", ANY_COUNT),
+                        Field::optional("duration", ANY_COUNT),
+                    ],
+                },
+            },
+        ),
+        Field::optional("migrationId", Rule::Text { min: 0, max: 256 }),
+        Field::optional("keyspaces", Rule::List { max: 100, item: &Rule::Text { min: 1, max: 255 } }),
+    ],
+};
+
+/// What this version reads of the body; the rest is checked and not used yet.
+#[derive(Deserialize)]
+struct Body {
+    key: String,
+    permissions: Option<String>,
+    #[serde(default)]
+    keyspaces: Vec<String>,
+}
+
+/// `data` of the answer. What is empty is left out, never null.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    valid: bool,
+    code: Code,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    key: Option<KeyData<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyData<'a> {
+    key_id: &'a str,
+    keyspace_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meta: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<Millis>,
+    enabled: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    permissions: &'a [std::sync::Arc<str>],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    roles: &'a [std::sync::Arc<str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<IdentityData<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IdentityData<'a> {
+    id: &'a str,
+    external_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meta: Option<&'a RawValue>,
+}
+
+pub(crate) async fn handle(State(api): State<Api>, request: Request) -> Response {
+    let (headers, result) = match body::parse::<Body>(request, &BODY).await {
+        Ok(parsed) => {
+            let result = verify(&api, &parsed.headers, &parsed.body);
+            (parsed.headers, result)
+        }
+        Err((headers, error)) => (headers, Err(error)),
+    };
+    match result {
+        Ok(verdict) => {
+            api.metrics.verified(verdict.code);
+            Answer::new(Data::from(&verdict)).into_response()
+        }
+        Err(error) => error.answer(&headers),
+    }
+}
+
+fn verify(api: &Api, headers: &HeaderMap, body: &Body) -> Result<Verdict, ApiError> {
+    if api.readiness.index().is_err() {
+        return Err(ApiError::NotReady);
+    }
+    let now = clock::now();
+    let caller = caller::authenticate(&api.engine, headers, now)?;
+    let keyspaces: Vec<&str> = body.keyspaces.iter().map(String::as_str).collect();
+    let request = engine::Request {
+        hash: KeyHash::of(&body.key),
+        permissions: body.permissions.as_deref(),
+        keyspaces: &keyspaces,
+    };
+    Ok(api.engine.verify(&caller, &request, now)?)
+}
+
+impl<'a> From<&'a Verdict> for Data<'a> {
+    fn from(verdict: &'a Verdict) -> Self {
+        let key = verdict.record.as_deref().map(KeyData::from);
+        Self { valid: verdict.code == Code::Valid, code: verdict.code, key }
+    }
+}
+
+impl<'a> From<&'a KeyRecord> for KeyData<'a> {
+    fn from(record: &'a KeyRecord) -> Self {
+        Self {
+            key_id: &record.id,
+            keyspace_id: &record.keyspace_id,
+            name: record.display_name.as_deref(),
+            meta: record.meta.as_deref(),
+            expires: record.expires,
+            enabled: record.enabled,
+            permissions: &record.permissions,
+            roles: &record.roles,
+            identity: record.identity.as_deref().map(IdentityData::from),
+        }
+    }
+}
+
+impl<'a> From<&'a IdentityRecord> for IdentityData<'a> {
+    fn from(identity: &'a IdentityRecord) -> Self {
+        Self { id: &identity.id, external_id: &identity.external_id, meta: identity.meta.as_deref() }
+    }
+}

@@ -1,0 +1,72 @@
+//! What this process counts. Labels come from fixed sets: nothing that a client sends becomes one.
+
+use axum::http::StatusCode;
+use keyplane_core::verify::Code;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// The families, registered by [`Metrics::register`]. Updating one is an atomic addition.
+#[derive(Default)]
+pub struct Metrics {
+    verifications: Family<CodeLabel, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    keys: Gauge,
+    root_keys: Gauge,
+    feed_events: Counter,
+    feed_errors: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabel {
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    status: u16,
+}
+
+impl Metrics {
+    /// Registers every family. Those with a fixed set of labels appear with zero from the start, so that a rate over them is defined.
+    pub fn register(&self, registry: &mut Registry) {
+        for code in Code::ALL {
+            drop(self.verifications.get_or_create(&CodeLabel { code: code.as_str() }));
+        }
+        registry.register("keyplane_verifications", "Verifications by outcome", self.verifications.clone());
+        registry.register("keyplane_http_requests", "Requests of the API by route and status", self.requests.clone());
+        registry.register("keyplane_index_keys", "ApiKey objects held in memory", self.keys.clone());
+        registry.register("keyplane_index_root_keys", "RootKey objects held in memory", self.root_keys.clone());
+        registry.register("keyplane_feed_events", "Events taken from the registry", self.feed_events.clone());
+        registry.register("keyplane_feed_errors", "Times that a watch of the registry broke", self.feed_errors.clone());
+    }
+
+    /// A verification was answered.
+    pub fn verified(&self, code: Code) {
+        self.verifications.get_or_create(&CodeLabel { code: code.as_str() }).inc();
+    }
+
+    /// A request was answered. `route` is the pattern, not the path.
+    pub fn answered(&self, route: &str, status: StatusCode) {
+        self.requests.get_or_create(&RequestLabels { route: route.to_owned(), status: status.as_u16() }).inc();
+    }
+
+    /// An event came from the registry.
+    pub fn feed_event(&self) {
+        self.feed_events.inc();
+    }
+
+    /// A watch broke.
+    pub fn feed_error(&self) {
+        self.feed_errors.inc();
+    }
+
+    /// What the feed holds now.
+    pub fn index_holds(&self, keys: usize, root_keys: usize) {
+        self.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
+        self.root_keys.set(i64::try_from(root_keys).unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,110 @@
+//! From files to objects.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use keyplane_api::API_VERSION;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::registry::{Kind, Object, ObjectKey};
+
+/// What is wrong with a directory, naming the file and the document in it (counted from 1).
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The directory or a file can't be read.
+    #[error("failed to read `{path}`")]
+    Read {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A document is not YAML, or not the object that its kind says.
+    #[error("`{path}`, document {document}: {message}")]
+    Document {
+        /// The file.
+        path: String,
+        /// Counted from 1.
+        document: usize,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// Reads every `.yaml`, `.yml` and `.json` file of a directory, in the order of their names. Documents of other API groups are passed
+/// over, so that a directory may hold what `kubectl apply -f` takes.
+pub(super) fn read_directory(
+    directory: &Path,
+    default_namespace: &str,
+) -> Result<BTreeMap<ObjectKey, Object>, ManifestError> {
+    let mut objects = BTreeMap::new();
+    for path in files(directory)? {
+        let text =
+            std::fs::read_to_string(&path).map_err(|source| ManifestError::Read { path: shown(&path), source })?;
+        for (number, document) in serde_yaml::Deserializer::from_str(&text).enumerate() {
+            let wrong = |message| ManifestError::Document { path: shown(&path), document: number + 1, message };
+            let value = Value::deserialize(document).map_err(|error| wrong(error.to_string()))?;
+            let Some(object) = read_object(value, default_namespace).map_err(wrong)? else { continue };
+            let key = object.key();
+            if objects.contains_key(&key) {
+                return Err(wrong(format!("{key} stands in this directory twice; remove one")));
+            }
+            objects.insert(key, object);
+        }
+    }
+    Ok(objects)
+}
+
+fn files(directory: &Path) -> Result<Vec<PathBuf>, ManifestError> {
+    let failed = |source| ManifestError::Read { path: shown(directory), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        let ours = path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
+        if ours && !hidden && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The object of a document; `None` for an empty one and for kinds that mean nothing here.
+fn read_object(value: Value, default_namespace: &str) -> Result<Option<Object>, String> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if api_version.is_empty() || kind.is_empty() {
+        return Err("apiVersion and kind are missing".to_owned());
+    }
+    if api_version != API_VERSION {
+        let group = API_VERSION.split('/').next().unwrap_or_default();
+        return if api_version.split('/').next() == Some(group) {
+            Err(format!("apiVersion `{api_version}` is not known; write {API_VERSION}"))
+        } else {
+            Ok(None)
+        };
+    }
+    let Some(kind) = Kind::parse(kind) else {
+        return if kind == "VerifyPool" { Ok(None) } else { Err(format!("kind `{kind}` is not known")) };
+    };
+    let mut object = Object::from_value(kind, value).map_err(|error| error.to_string())?;
+    let metadata = object.metadata_mut();
+    if metadata.name.as_deref().unwrap_or_default().is_empty() {
+        return Err("metadata.name is missing".to_owned());
+    }
+    metadata.namespace.get_or_insert_with(|| default_namespace.to_owned());
+    let key = object.key();
+    // No API server gave it a uid: one from its name keeps its id the same at every start. An exported object has its own.
+    object.metadata_mut().uid.get_or_insert_with(|| format!("manifest/{}/{}/{}", key.kind, key.namespace, key.name));
+    Ok(Some(object))
+}

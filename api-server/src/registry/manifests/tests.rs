@@ -1,0 +1,97 @@
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+
+fn role(name: &str, permission: &str) -> String {
+    format!(
+        "apiVersion: keyplane.dev/v1alpha1\nkind: KeyRole\nmetadata: {{name: {name}}}\nspec: {{permissions: [{permission}]}}\n"
+    )
+}
+
+fn directory(files: &[(&str, &str)]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+fn read(directory: &TempDir) -> Result<Vec<String>, String> {
+    let read = parse::read_directory(directory.path(), "default");
+    read.map(|objects| objects.keys().map(ToString::to_string).collect()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn documents_of_ours_are_read_and_others_passed_over() {
+    let two = format!("---\n{}---\n{}---\n", role("a", "x"), "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n");
+    let json =
+        r#"{"apiVersion":"keyplane.dev/v1alpha1","kind":"ApiKey","metadata":{"name":"k","namespace":"n"},"spec":{}}"#;
+    let dir = directory(&[("b.yaml", &two), ("a.json", json), (".hidden.yaml", "{"), ("readme.txt", "{")]);
+    assert_eq!(read(&dir), Ok(vec!["ApiKey `n/k`".to_owned(), "KeyRole `default/a`".to_owned()]));
+}
+
+#[test]
+fn a_wrong_document_is_named() {
+    for (text, expected) in [
+        ("a: [", "document 1: "),
+        (
+            "apiVersion: keyplane.dev/v1alpha1\nkind: ApiKeys\nmetadata: {name: a}",
+            "document 1: kind `ApiKeys` is not known",
+        ),
+        (
+            "apiVersion: keyplane.dev/v9\nkind: ApiKey\nmetadata: {name: a}",
+            "document 1: apiVersion `keyplane.dev/v9` is not known",
+        ),
+        ("kind: ApiKey", "document 1: apiVersion and kind are missing"),
+        (&role("''", "x"), "document 1: metadata.name is missing"),
+        (
+            &format!("{}---\n{}", role("a", "x"), role("a", "y")),
+            "document 2: KeyRole `default/a` stands in this directory twice",
+        ),
+    ] {
+        let error = read(&directory(&[("f.yaml", text)])).unwrap_err();
+        assert!(error.contains("f.yaml") && error.contains(expected), "{error}");
+    }
+}
+
+async fn next(watch: &mut Watch) -> Event {
+    tokio::time::timeout(Duration::from_secs(20), watch.next()).await.expect("an event in time").unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_change_of_the_directory_becomes_events_and_a_broken_file_changes_nothing() {
+    let dir = directory(&[("a.yaml", &role("a", "x")), ("b.yaml", &role("b", "x"))]);
+    let manifests = Manifests::open(dir.path(), "default").unwrap();
+    let mut watch = manifests.watch(&Source { kind: Kind::KeyRole, namespace: None });
+    assert!(matches!(next(&mut watch).await, Event::Restarted));
+    assert!(matches!(next(&mut watch).await, Event::Applied(_)));
+    assert!(matches!(next(&mut watch).await, Event::Applied(_)));
+    assert!(matches!(next(&mut watch).await, Event::Listed));
+
+    fs::write(dir.path().join("a.yaml"), role("a", "changed")).unwrap();
+    let Event::Applied(Object::KeyRole(changed)) = next(&mut watch).await else { panic!("not applied") };
+    assert_eq!(changed.spec.permissions, ["changed"]);
+
+    // Broken and mended: what was broken was refused, and `b` was never gone.
+    let mut refused = manifests.refused();
+    fs::write(dir.path().join("b.yaml"), "a: [").unwrap();
+    tokio::time::timeout(Duration::from_secs(20), refused.wait_for(|count| *count > 0))
+        .await
+        .expect("in time")
+        .unwrap();
+    fs::write(dir.path().join("b.yaml"), role("b", "mended")).unwrap();
+    let Event::Applied(Object::KeyRole(mended)) = next(&mut watch).await else { panic!("not applied") };
+    assert_eq!(mended.spec.permissions, ["mended"]);
+
+    fs::remove_file(dir.path().join("a.yaml")).unwrap();
+    let Event::Deleted(key) = next(&mut watch).await else { panic!("not deleted") };
+    assert_eq!(key.name, "a");
+}
+
+#[tokio::test]
+async fn a_broken_directory_stops_the_start() {
+    let dir = directory(&[("a.yaml", "a: [")]);
+    assert!(matches!(Manifests::open(dir.path(), "default"), Err(OpenError::Manifest(ManifestError::Document { .. }))));
+}

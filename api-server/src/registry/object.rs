@@ -1,0 +1,138 @@
+//! An object of any of our kinds, as a registry holds it.
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use keyplane_api::{ApiKey, Identity, KeyPermission, KeyRole, Keyspace, RateLimit, RateLimitOverride, RootKey};
+
+macro_rules! kinds {
+    ($($kind:ident),+ $(,)?) => {
+        /// The kinds that a registry holds. `VerifyPool` is not among them: it means something to an operator only.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind {
+            $(#[doc = concat!("`", stringify!($kind), "`.")] $kind),+
+        }
+
+        impl Kind {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),+];
+
+            /// As manifests spell it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => stringify!($kind)),+
+                }
+            }
+        }
+
+        /// An object of one of our kinds.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Object {
+            $(#[doc = concat!("An `", stringify!($kind), "`.")] $kind(Box<$kind>)),+
+        }
+
+        impl Object {
+            /// Its kind.
+            pub const fn kind(&self) -> Kind {
+                match self {
+                    $(Self::$kind(_) => Kind::$kind),+
+                }
+            }
+
+            /// Its metadata.
+            pub fn metadata(&self) -> &ObjectMeta {
+                match self {
+                    $(Self::$kind(object) => &object.metadata),+
+                }
+            }
+
+            /// Its metadata, to change.
+            pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
+                match self {
+                    $(Self::$kind(object) => &mut object.metadata),+
+                }
+            }
+
+            /// Whether both say the same in their spec: a change of it is a new generation.
+            pub fn same_spec(&self, other: &Self) -> bool {
+                match (self, other) {
+                    $((Self::$kind(one), Self::$kind(other)) => one.spec == other.spec,)+
+                    _ => false,
+                }
+            }
+
+            /// As JSON, with `apiVersion` and `kind`.
+            pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+                match self {
+                    $(Self::$kind(object) => serde_json::to_vec(object)),+
+                }
+            }
+
+            /// Reads an object of this kind.
+            pub fn from_json(kind: Kind, json: &[u8]) -> Result<Self, serde_json::Error> {
+                match kind {
+                    $(Kind::$kind => Ok(Self::$kind(serde_json::from_slice(json)?))),+
+                }
+            }
+
+            /// Reads an object of this kind from a parsed document.
+            pub fn from_value(kind: Kind, value: serde_json::Value) -> Result<Self, serde_json::Error> {
+                match kind {
+                    $(Kind::$kind => Ok(Self::$kind(serde_json::from_value(value)?))),+
+                }
+            }
+        }
+
+        $(
+            impl From<$kind> for Object {
+                fn from(object: $kind) -> Self {
+                    Self::$kind(Box::new(object))
+                }
+            }
+        )+
+    };
+}
+
+kinds!(ApiKey, RootKey, Keyspace, Identity, KeyRole, KeyPermission, RateLimit, RateLimitOverride);
+
+impl Kind {
+    /// The kind of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}/{}`", self.kind, self.namespace, self.name)
+    }
+}
+
+impl Object {
+    /// Which object it is.
+    pub fn key(&self) -> ObjectKey {
+        let metadata = self.metadata();
+        ObjectKey {
+            kind: self.kind(),
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+        }
+    }
+}
