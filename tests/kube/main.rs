@@ -10,9 +10,10 @@
 mod api;
 mod custom_resources;
 mod happy_path;
+mod issuance;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    keyplane_tests::harness::main(&[api::trials, custom_resources::trials, happy_path::trials])
+    keyplane_tests::harness::main(&[api::trials, custom_resources::trials, happy_path::trials, issuance::trials])
 }
