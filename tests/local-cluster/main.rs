@@ -36,6 +36,7 @@ async fn run() -> Result<()> {
     let began = Instant::now();
     let directory = workspace::target_directory()?.join("local-cluster");
     let _only_one = lock(&directory)?;
+    eprintln!("building the operator and the api-server, starting a Kubernetes control plane ...");
     Binaries::build()?;
     let cluster = Cluster::start_at(&directory, Some(ports::free_or(API_PORT)?)).await?;
     let mut stop = Stop::listen()?;
@@ -111,9 +112,9 @@ impl Running {
 
     fn explain(&self, seconds: f32) {
         let programs = self.cluster.assets().kubectl.parent().unwrap_or(Path::new(""));
-        println!("# Keyplane on a local Kubernetes API, up after {seconds:.1} s. In another terminal:");
+        println!("# Keyplane on a local Kubernetes API, up after {seconds:.1} s. In another terminal (kubectl and helm are on that PATH):");
         println!("export KUBECONFIG={}", self.kubeconfig.display());
-        println!("export PATH={}:$PATH   # kubectl, helm", programs.display());
+        println!("export PATH={}:$PATH", programs.display());
         println!();
         println!("Kubernetes API  {}", self.cluster.control_plane().endpoint().url);
         for pod in &self.pods {
