@@ -1,4 +1,5 @@
-//! The programs of a real Kubernetes control plane: from `KUBEBUILDER_ASSETS`, or built once from Go modules into cargo's target directory.
+//! The programs of a real Kubernetes control plane: from `KUBEBUILDER_ASSETS`, or built once from Go modules into
+//! cargo's target directory.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
@@ -33,8 +34,8 @@ impl Assets {
     /// Finds the programs, or builds them: about 7 minutes on two cores once, then nothing.
     ///
     /// # Errors
-    /// When `KUBEBUILDER_ASSETS` lacks a program that cannot be had otherwise, or when there is neither such a folder nor Go; the text
-    /// says what to install.
+    /// When `KUBEBUILDER_ASSETS` lacks a program that cannot be had otherwise, or when there is neither such a folder
+    /// nor Go; the text says what to install.
     pub fn find() -> Result<Self> {
         match environment::kubebuilder_assets() {
             Some(folder) => Self::of_folder(&folder),
@@ -75,7 +76,8 @@ impl Assets {
     }
 }
 
-/// A controller-manager newer than its API server is not supported, so ours only goes with an API server of its own minor version.
+/// A controller-manager newer than its API server is not supported, so ours only goes with an API server of its own
+/// minor version.
 fn ensure_same_minor(apiserver: &Path) -> Result<()> {
     let output =
         Command::new(apiserver).arg("--version").output().with_context(|| format!("run {}", apiserver.display()))?;
@@ -162,7 +164,8 @@ fn build(cache: &Path, sets: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Whether the set's programs are there and were built from the pins of this checkout. Without this, go needs 4 s to say so.
+/// Whether the set's programs are there and were built from the pins of this checkout. Without this, go needs 4 s to
+/// say so.
 fn is_current(cache: &Path, set: &str) -> bool {
     let programs = SETS.iter().find(|(name, _)| *name == set).map_or(&[] as &[&str], |(_, programs)| programs);
     let all_there = programs.iter().all(|program| cache.join(program).is_file());

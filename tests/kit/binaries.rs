@@ -19,8 +19,8 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Has cargo build them, in the profile of the tests. After `cargo test --workspace` only the last linking is left to do, and
-    /// later calls in this process return at once.
+    /// Has cargo build them, in the profile of the tests. After `cargo test --workspace` only the last linking is left
+    /// to do, and later calls in this process return at once.
     ///
     /// # Errors
     /// When they do not compile; the text holds the compiler's errors.

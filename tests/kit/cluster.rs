@@ -49,7 +49,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one in a directory that is removed with it. Trials share one; a trial that breaks the API server starts its own.
+    /// Starts one in a directory that is removed with it. Trials share one; a trial that breaks the API server starts
+    /// its own.
     ///
     /// # Errors
     /// When the control plane does not start or refuses what is to be installed.
@@ -213,8 +214,8 @@ impl Namespace {
             .with_context(|| format!("`key` of Secret {}/{secret} is not UTF-8", self.name))
     }
 
-    /// An operator, not started, that watches only this namespace, with the rights that the chart gives and a lease named after the namespace.
-    /// Start two for a standby: the lease decides.
+    /// An operator, not started, that watches only this namespace, with the rights that the chart gives and a lease
+    /// named after the namespace. Start two for a standby: the lease decides.
     ///
     /// # Errors
     /// When our programs do not compile, or the chart made no ServiceAccount.
@@ -229,8 +230,8 @@ impl Namespace {
             .flag("identity", replica))
     }
 
-    /// An api-server, not started, with the role `verify` for this namespace, as `identity`: [`Namespace::pool_account`] for the rights that a
-    /// pool gives, [`Namespace::reader`] where there is no pool.
+    /// An api-server, not started, with the role `verify` for this namespace, as `identity`:
+    /// [`Namespace::pool_account`] for the rights that a pool gives, [`Namespace::reader`] where there is no pool.
     ///
     /// # Errors
     /// When our programs do not compile.
@@ -249,7 +250,8 @@ impl Namespace {
         self.cluster.service_account(&self.name, &format!("keyplane-verify-{pool}")).await
     }
 
-    /// A ServiceAccount that may read all kinds of ours here and nothing else: the least that a verify pod needs, without an operator.
+    /// A ServiceAccount that may read all kinds of ours here and nothing else: the least that a verify pod needs,
+    /// without an operator.
     ///
     /// # Errors
     /// When the API server refuses it.

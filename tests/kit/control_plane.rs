@@ -1,4 +1,5 @@
-//! etcd, kube-apiserver and kube-controller-manager as processes on loopback: a real Kubernetes API without nodes, in about 4 seconds.
+//! etcd, kube-apiserver and kube-controller-manager as processes on loopback: a real Kubernetes API without nodes, in
+//! about 4 seconds.
 //!
 //! Its state is thrown away, so every stop is SIGKILL (SIGTERM costs the API server a second).
 
@@ -102,8 +103,8 @@ impl ControlPlane {
 
     /// Starts the controllers and returns when they work (the default ServiceAccount is there).
     ///
-    /// After the CRDs: the garbage collector looks for new kinds only every 30 s, and until then does not see that an owner of a new kind
-    /// is gone. After the API server too: controllers that find none look again a second later.
+    /// After the CRDs: the garbage collector looks for new kinds only every 30 s, and until then does not see that an
+    /// owner of a new kind is gone. After the API server too: controllers that find none look again a second later.
     ///
     /// # Errors
     /// When they do not start, with the end of the log.
@@ -141,7 +142,8 @@ impl ControlPlane {
         &self.directory
     }
 
-    /// A person, in a group or in none, by client certificate. Has no rights beyond what RBAC gives to the name or the group.
+    /// A person, in a group or in none, by client certificate. Has no rights beyond what RBAC gives to the name or the
+    /// group.
     ///
     /// # Errors
     /// When the kubeconfig cannot be written.
@@ -149,7 +151,8 @@ impl ControlPlane {
         certified(&self.directory, &self.endpoint, &format!("user-{name}"), &self.authority.client(name, group)?)
     }
 
-    /// Kills the API server: connections break, new ones are refused. etcd keeps its state. For a control plane of the trial's own.
+    /// Kills the API server: connections break, new ones are refused. etcd keeps its state. For a control plane of the
+    /// trial's own.
     pub fn stop_api(&self) {
         lock(&self.apiserver).kill();
     }

@@ -1,4 +1,5 @@
-//! The environment variables that the kit reads, and the environment it gives to what it starts. Nothing else in the kit reads any.
+//! The environment variables that the kit reads, and the environment it gives to what it starts. Nothing else in the
+//! kit reads any.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,11 +9,12 @@ pub const KUBEBUILDER_ASSETS: &str = "KUBEBUILDER_ASSETS";
 /// Any value: the directories of test runs stay, with logs and data.
 pub const KEEP: &str = "KEYPLANE_TESTS_KEEP";
 
-/// What a started program inherits; all else of the developer's shell (`KUBECONFIG`, `KEYPLANE_*`) must not leak into a test.
+/// What a started program inherits; all else of the developer's shell (`KUBECONFIG`, `KEYPLANE_*`) must not leak into a
+/// test.
 const INHERITED: [&str; 4] = ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"];
 
-/// Cargo tells the program it runs about that program's package. A cargo inside would pass this on to build scripts that watch these
-/// variables (ring's does), and rebuild half of the tree.
+/// Cargo tells the program it runs about that program's package. A cargo inside would pass this on to build scripts
+/// that watch these variables (ring's does), and rebuild half of the tree.
 const OF_THE_OUTER_CARGO: [&str; 9] = [
     "CARGO_PKG_",
     "CARGO_MANIFEST_",

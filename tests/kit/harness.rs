@@ -19,7 +19,8 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// The trials of one module.
 pub type Trials = fn(&SharedCluster) -> Vec<Trial>;
 
-/// The control plane that all trials share. It starts with the first trial that runs, so `--list` and a filter that matches nothing are free.
+/// The control plane that all trials share. It starts with the first trial that runs, so `--list` and a filter that
+/// matches nothing are free.
 #[derive(Clone, Default)]
 pub struct SharedCluster {
     started: Arc<OnceLock<Result<Slot, String>>>,
@@ -88,7 +89,8 @@ pub fn main(modules: &[Trials]) -> ExitCode {
     conclusion.exit_code()
 }
 
-/// Starts the control plane while cargo links our programs. Programs that do not compile fail the trials that start them, no others.
+/// Starts the control plane while cargo links our programs. Programs that do not compile fail the trials that start
+/// them, no others.
 fn start() -> Result<Arc<Cluster>> {
     let began = Instant::now();
     let cluster = std::thread::scope(|scope| {
@@ -130,7 +132,8 @@ impl Drop for ShowLogs<'_> {
     }
 }
 
-/// A `Vec<Trial>` of async functions, each named by its module and itself: `trials![cluster; expired_key_is_refused, ...]`.
+/// A `Vec<Trial>` of async functions, each named by its module and itself: `trials![cluster; expired_key_is_refused,
+/// ...]`.
 #[macro_export]
 macro_rules! trials {
     ($cluster:expr; $($function:ident),+ $(,)?) => {

@@ -1,4 +1,5 @@
-//! A ServiceAccount as the identity of a program, so that each runs with exactly the rights that the chart or a pool gives.
+//! A ServiceAccount as the identity of a program, so that each runs with exactly the rights that the chart or a pool
+//! gives.
 
 use std::path::Path;
 use std::time::Duration;

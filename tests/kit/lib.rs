@@ -1,6 +1,7 @@
 //! The test kit: a real Kubernetes API, our programs as processes beside it, and waits that end.
 //!
-//! A module of `tests/kube` is a list of trials, each an async function. The control plane is shared, the namespace is not:
+//! A module of `tests/kube` is a list of trials, each an async function. The control plane is shared, the namespace is
+//! not:
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -15,7 +16,7 @@
 //!
 //! async fn a_generated_key_is_valid_at_a_pod(cluster: Arc<Cluster>) -> Result<()> {
 //!     let namespace = cluster.namespace("generate").await?;
-//!     let operator = namespace.operator("a").await?.start().await?; // as ServiceAccount keyplane-operator, for this namespace only
+//!     let operator = namespace.operator("a").await?.start().await?; // as its ServiceAccount, for this namespace
 //!     let pod = namespace.verify_pod("pod-0", &namespace.reader().await?)?.start().await?; // a process; ready
 //!     namespace.kubectl().apply(MANIFESTS).await?; // RootKey `caller`, ApiKey `acme`
 //!     let (root_key, key) = (namespace.issued_key("caller-key").await?, namespace.issued_key("acme-key").await?);
@@ -26,9 +27,10 @@
 //! }
 //! ```
 //!
-//! Traps: a kube client belongs to the runtime that made it, so never keep one across trials (`cluster.client()` makes a new one). What a
-//! failing trial's processes printed is shown when they were dropped inside the trial. `KEYPLANE_TESTS_KEEP=1` keeps the directories of
-//! control planes. A trial that stops or freezes the API server starts its own: `Cluster::start(Install::CrdsAndChart)`.
+//! Traps: a kube client belongs to the runtime that made it, so never keep one across trials (`cluster.client()` makes
+//! a new one). What a failing trial's processes printed is shown when they were dropped inside the trial.
+//! `KEYPLANE_TESTS_KEEP=1` keeps the directories of control planes. A trial that stops or freezes the API server starts
+//! its own: `Cluster::start(Install::CrdsAndChart)`.
 
 #![allow(
     clippy::expect_used,

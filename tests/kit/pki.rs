@@ -6,7 +6,8 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-/// Names by which the API server may be called. 10.96.0.1 is its address inside the cluster, the first of the service range.
+/// Names by which the API server may be called. 10.96.0.1 is its address inside the cluster, the first of the service
+/// range.
 const SERVER_NAMES: [&str; 6] =
     ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "127.0.0.1", "10.96.0.1"];
 
@@ -63,8 +64,8 @@ impl Authority {
         self.sign(params)
     }
 
-    /// A certificate for a user, in a group or in none: Kubernetes reads the user from the common name, the group from the organization
-    /// (rcgen writes at most one).
+    /// A certificate for a user, in a group or in none: Kubernetes reads the user from the common name, the group from
+    /// the organization (rcgen writes at most one).
     ///
     /// # Errors
     /// When the system gives no randomness.

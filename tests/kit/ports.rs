@@ -1,7 +1,8 @@
 //! Free TCP ports on loopback.
 //!
-//! Taken below the range from which the system serves outgoing connections and `bind(0)` (Linux from 32768, macOS from 49152): between
-//! our look and the program's own bind, no connection can slip in. Another test process still can, so starters retry with new ports.
+//! Taken below the range from which the system serves outgoing connections and `bind(0)` (Linux from 32768, macOS from
+//! 49152): between our look and the program's own bind, no connection can slip in. Another test process still can, so
+//! starters retry with new ports.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};

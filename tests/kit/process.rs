@@ -150,7 +150,8 @@ impl Process {
     /// Asks it to end (SIGTERM) and waits; returns the exit code.
     ///
     /// # Errors
-    /// When it does not end before the deadline (it is killed then), or when a signal ended it, so that there is no exit code.
+    /// When it does not end before the deadline (it is killed then), or when a signal ended it, so that there is no
+    /// exit code.
     pub async fn terminate(&self, deadline: Duration) -> Result<i32> {
         self.signal(Signal::SIGTERM)?;
         let ended =

@@ -1,7 +1,9 @@
-//! Ends our child processes when this process itself is ended without a chance to do so: Ctrl-C, a timeout of CI, SIGKILL.
+//! Ends our child processes when this process itself is ended without a chance to do so: Ctrl-C, a timeout of CI,
+//! SIGKILL.
 //!
-//! A small shell reads our orders from a pipe. However we end, the pipe closes, and the shell kills what is still on its list, by
-//! process id, and removes the directories of the run. A normal end stops everything itself; then the list is empty.
+//! A small shell reads our orders from a pipe. However we end, the pipe closes, and the shell kills what is still on
+//! its list, by process id, and removes the directories of the run. A normal end stops everything itself; then the list
+//! is empty.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;

@@ -32,7 +32,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// `keyplane-api-server`, with its data in a directory of its own, without a kubeconfig: standalone unless told otherwise.
+    /// `keyplane-api-server`, with its data in a directory of its own, without a kubeconfig: standalone unless told
+    /// otherwise.
     ///
     /// # Errors
     /// When our programs do not compile.
@@ -194,7 +195,8 @@ impl Server {
         Ok(text)
     }
 
-    /// The value of one sample on `/metrics`, named with its labels as it is printed there; `None` when there is no such line.
+    /// The value of one sample on `/metrics`, named with its labels as it is printed there; `None` when there is no
+    /// such line.
     ///
     /// # Errors
     /// When `/metrics` does not answer.
@@ -219,7 +221,8 @@ impl Server {
     /// `POST /v2/keys.verifyKey`: the `code` of the answer, such as `VALID` or `NOT_FOUND`.
     ///
     /// # Errors
-    /// When the answer is not a verdict, for instance because the root key is not known (yet); the text holds the answer, never a key.
+    /// When the answer is not a verdict, for instance because the root key is not known (yet); the text holds the
+    /// answer, never a key.
     pub async fn verify(&self, root_key: &str, key: &str) -> Result<String> {
         let (status, answer) = self.post("/v2/keys.verifyKey", root_key, &serde_json::json!({ "key": key })).await?;
         let code = answer["data"]["code"].as_str().filter(|_| status == 200);
@@ -273,7 +276,8 @@ impl Server {
         self.process.kill();
     }
 
-    /// Starts it again after its end: the same arguments, the same ports, the same data; the log goes on in the same file.
+    /// Starts it again after its end: the same arguments, the same ports, the same data; the log goes on in the same
+    /// file.
     ///
     /// # Errors
     /// When it does not become ready.

@@ -1,7 +1,7 @@
 //! What the processes of one trial printed, shown when the trial fails.
 //!
-//! Processes end before the verdict is known (they are locals of the trial), so each leaves the end of its log here as it goes.
-//! A trial's main future runs on the trial's own thread, so a thread-local is enough.
+//! Processes end before the verdict is known (they are locals of the trial), so each leaves the end of its log here as
+//! it goes. A trial's main future runs on the trial's own thread, so a thread-local is enough.
 
 use std::cell::RefCell;
 

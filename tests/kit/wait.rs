@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 
-/// Between two looks. A look costs a request on loopback, about 1 ms; with 20 ms a wait adds 10 ms on average and little load.
+/// Between two looks. A look costs a request on loopback, about 1 ms; with 20 ms a wait adds 10 ms on average and
+/// little load.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a probe may return: `bool`, `Option<T>`, `()`, and a `Result` of each of these.
 ///
-/// A `Result<T>` of anything else does not compile, so that `Ok(false)` or `Ok(None)` never counts as success by accident.
+/// A `Result<T>` of anything else does not compile, so that `Ok(false)` or `Ok(None)` never counts as success by
+/// accident.
 pub trait Observation {
     /// What the wait returns.
     type Value;

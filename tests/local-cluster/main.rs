@@ -1,4 +1,5 @@
-//! A developer's Keyplane on one machine: a real Kubernetes API, the operator and two verify pods as processes, until Ctrl-C.
+//! A developer's Keyplane on one machine: a real Kubernetes API, the operator and two verify pods as processes, until
+//! Ctrl-C.
 //!
 //! `cargo run -p keyplane-tests --bin local-cluster`. Files, logs and the kubeconfig are in `target/local-cluster/`.
 
@@ -112,7 +113,7 @@ impl Running {
 
     fn explain(&self, seconds: f32) {
         let programs = self.cluster.assets().kubectl.parent().unwrap_or(Path::new(""));
-        println!("# Keyplane on a local Kubernetes API, up after {seconds:.1} s. In another terminal (kubectl and helm are on that PATH):");
+        println!("# Up after {seconds:.1} s. In another terminal (the PATH holds kubectl and helm):");
         println!("export KUBECONFIG={}", self.kubeconfig.display());
         println!("export PATH={}:$PATH", programs.display());
         println!();
@@ -129,7 +130,8 @@ impl Running {
         println!("Ctrl-C stops everything.");
     }
 
-    /// Pods first, while there is still something to watch; the operator gives back its lease; the control plane is thrown away.
+    /// Pods first, while there is still something to watch; the operator gives back its lease; the control plane is
+    /// thrown away.
     async fn stop(self) -> Result<()> {
         for server in self.pods.iter().chain([&self.operator]) {
             let name = server.process().name();
@@ -145,7 +147,8 @@ impl Running {
     }
 }
 
-/// What ends a local cluster. Until the control plane is up the default holds, which ends us at once; the kit's reaper ends the children.
+/// What ends a local cluster. Until the control plane is up the default holds, which ends us at once; the kit's reaper
+/// ends the children.
 struct Stop {
     interrupt: Signal,
     terminate: Signal,
