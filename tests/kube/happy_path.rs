@@ -1,4 +1,4 @@
-//! The whole path: from `kubectl apply` to VALID at a pod, and to NOT_FOUND after `kubectl delete`.
+//! The whole path: from `kubectl apply` to `VALID` at a pod, and to `NOT_FOUND` after `kubectl delete`.
 
 use std::sync::Arc;
 
