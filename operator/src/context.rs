@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use kube::Client;
+use kube::{Client, Resource, ResourceExt};
 
-use crate::events::Events;
+use crate::events::{Events, Said};
 use crate::metrics::Metrics;
 use crate::retry::{self, Class};
 
@@ -19,6 +19,22 @@ pub struct Context {
     pub events: Events,
     /// What is counted.
     pub metrics: Metrics,
+}
+
+impl Context {
+    /// Tells people of an object that this version cannot read. Nothing is done for it: applying a status with less in it than
+    /// before would take the hash out of a key's status and so revoke it.
+    pub fn unreadable<K: Resource<DynamicType = ()>>(&self, object: &K, error: &str) {
+        let (namespace, name) = (object.namespace(), object.name_any());
+        tracing::warn!(object.kind = %K::kind(&()), object.namespace = namespace, object.name = name, error, "an object cannot be read");
+        let said = Said {
+            warning: true,
+            reason: "Unreadable".to_owned(),
+            note: format!("this operator cannot read the object, so nothing is done for it: {error}"),
+            action: "Read",
+        };
+        self.events.publish(object, said);
+    }
 }
 
 /// Failures in a row, by object; the controller runtime keeps no such count.

@@ -43,6 +43,12 @@ pub enum Error {
     /// The object has no name, namespace or uid, which no API server sends.
     #[error("the object has no {0}")]
     Incomplete(&'static str),
+    /// The spec asks for what cannot be; the message names the field.
+    #[error("{0}")]
+    Spec(String),
+    /// An object of ours could not be turned into JSON.
+    #[error("failed to serialise an object: {0}")]
+    Serialise(#[source] serde_json::Error),
     /// Others keep changing the same object.
     #[error("the object kept changing while it was reconciled")]
     Unsettled,
@@ -60,12 +66,13 @@ impl Error {
         move |source| Self::Api { attempted, source: Box::new(source) }
     }
 
-    fn class(&self) -> Class {
+    /// What kind of failure it is.
+    pub fn class(&self) -> Class {
         match self {
             Self::Api { source, .. } => retry::classify(source),
             Self::Unsettled => Class::Conflict,
             Self::Entropy(_) => Class::Transient,
-            Self::Incomplete(_) | Self::Panicked => Class::Refused,
+            Self::Incomplete(_) | Self::Spec(_) | Self::Serialise(_) | Self::Panicked => Class::Refused,
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod issuance;
 pub mod lease;
 pub mod metrics;
 pub mod ops;
+pub mod rbac;
 pub mod retry;
 pub mod run;
 pub mod telemetry;

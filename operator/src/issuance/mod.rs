@@ -38,7 +38,6 @@ use crate::clock;
 use crate::config::Scope;
 use crate::context::Context;
 use crate::drive::{self, Error, Reconcile, Watched};
-use crate::events::Said;
 use crate::metrics::Controller;
 
 /// A Secret that appears between looking and creating is looked at again; more often than this nobody makes and deletes one.
@@ -75,9 +74,7 @@ impl<K: KeyKind> Reconcile for Issuance<K> {
         let cached = match &object.0 {
             Ok(key) => key,
             Err(invalid) => {
-                // Its status stays as it is: applying less than before would take the hash out of it and revoke the key.
-                tracing::warn!(object.namespace = object.namespace(), object.name = object.name_any(), error = %invalid.error, "an object cannot be read");
-                self.context.events.publish(&*object, unreadable(&invalid.error));
+                self.context.unreadable(&*object, &invalid.error);
                 return Ok(Action::await_change());
             }
         };
@@ -165,14 +162,5 @@ impl<K: KeyKind> Issuance<K> {
         }
         let again = readiness::look_again(key.source(), &ready, key.expires(), now);
         Ok(again.map_or_else(Action::await_change, Action::requeue))
-    }
-}
-
-fn unreadable(error: &str) -> Said {
-    Said {
-        warning: true,
-        reason: "Unreadable".to_owned(),
-        note: format!("this operator cannot read the object, so nothing is done for it: {error}"),
-        action: "Issue",
     }
 }
