@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use keyplane_core::time::Millis;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use tokio::sync::{broadcast, mpsc};
 
 use super::{Event, Kind, Object, ObjectKey, Registry, RegistryError, Source, Watch, WatchError};
@@ -85,6 +85,15 @@ impl Embedded {
         Ok(Self(Arc::new(Inner { database, announce })))
     }
 
+    /// Creates many objects in one transaction, all or none: each flush to the disk costs milliseconds, and this makes one. Until it is
+    /// done other writers wait; watchers hear of every object, or list again when there are more than they keep up with.
+    ///
+    /// # Errors
+    /// As [`Registry::create`], for the first object that can't be created.
+    pub async fn import(&self, objects: Vec<Object>) -> Result<(), RegistryError> {
+        self.blocking(move |inner| inner.import(objects, clock::now())).await
+    }
+
     /// Runs disk work where it may block.
     async fn blocking<R: Send + 'static>(
         &self,
@@ -127,10 +136,7 @@ impl Registry for Embedded {
     fn create(&self, object: Object) -> BoxFuture<'_, Result<Object, RegistryError>> {
         Box::pin(self.blocking(move |inner| {
             let now = clock::now();
-            inner.write(object.key(), |before, revision| match before {
-                Some(_) => Err(RegistryError::AlreadyExists(object.key())),
-                None => Ok(Some(created(object, revision, now))),
-            })
+            inner.write(object.key(), |before, revision| create_over(before, object, revision, now))
         }))
     }
 
@@ -146,6 +152,19 @@ impl Registry for Embedded {
     fn delete<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<(), RegistryError>> {
         let key = key.clone();
         Box::pin(self.blocking(move |inner| inner.remove(key)))
+    }
+}
+
+/// What a create stores, if the name is free.
+fn create_over(
+    before: Option<Object>,
+    object: Object,
+    revision: u64,
+    now: Millis,
+) -> Result<Option<Object>, RegistryError> {
+    match before {
+        Some(_) => Err(RegistryError::AlreadyExists(object.key())),
+        None => Ok(Some(created(object, revision, now))),
     }
 }
 
@@ -185,6 +204,42 @@ fn path(key: &ObjectKey) -> String {
 
 fn unavailable(error: impl Into<redb::Error>) -> RegistryError {
     RegistryError::Unavailable(error.into().to_string())
+}
+
+/// Both tables, within a transaction that writes.
+struct Tables<'t> {
+    objects: redb::Table<'t, &'static str, &'static [u8]>,
+    counters: redb::Table<'t, &'static str, u64>,
+}
+
+impl<'t> Tables<'t> {
+    fn open(transaction: &'t WriteTransaction) -> Result<Self, RegistryError> {
+        let objects = transaction.open_table(OBJECTS).map_err(unavailable)?;
+        let counters = transaction.open_table(COUNTERS).map_err(unavailable)?;
+        Ok(Self { objects, counters })
+    }
+
+    /// Raises the revision and stores what `change` makes of the object as it is.
+    fn change(
+        &mut self,
+        key: ObjectKey,
+        change: impl FnOnce(Option<Object>, u64) -> Result<Option<Object>, RegistryError>,
+    ) -> Result<Written, RegistryError> {
+        let revision = self.counters.get(REVISION).map_err(unavailable)?.map_or(0, |last| last.value()) + 1;
+        let path = path(&key);
+        let before = self.objects.get(path.as_str()).map_err(unavailable)?;
+        let before = before.map(|json| decode(&key, json.value())).transpose()?;
+        let object = change(before, revision)?;
+        match &object {
+            Some(object) => {
+                let json = object.to_json().map_err(|error| RegistryError::Invalid(key.clone(), error.to_string()))?;
+                self.objects.insert(path.as_str(), json.as_slice()).map_err(unavailable)?;
+            }
+            None => drop(self.objects.remove(path.as_str()).map_err(unavailable)?),
+        }
+        self.counters.insert(REVISION, revision).map_err(unavailable)?;
+        Ok(Written { revision, key, object })
+    }
 }
 
 impl Inner {
@@ -244,29 +299,29 @@ impl Inner {
     ) -> Result<Option<Object>, RegistryError> {
         let announce = self.announce.lock().unwrap_or_else(PoisonError::into_inner);
         let transaction = self.database.begin_write().map_err(unavailable)?;
-        let (revision, object) = {
-            let mut objects = transaction.open_table(OBJECTS).map_err(unavailable)?;
-            let mut counters = transaction.open_table(COUNTERS).map_err(unavailable)?;
-            let revision = counters.get(REVISION).map_err(unavailable)?.map_or(0, |last| last.value()) + 1;
-            let path = path(key);
-            let before =
-                objects.get(path.as_str()).map_err(unavailable)?.map(|json| decode(key, json.value())).transpose()?;
-            let object = change(before, revision)?;
-            match &object {
-                Some(object) => {
-                    let json =
-                        object.to_json().map_err(|error| RegistryError::Invalid(key.clone(), error.to_string()))?;
-                    objects.insert(path.as_str(), json.as_slice()).map_err(unavailable)?;
-                }
-                None => drop(objects.remove(path.as_str()).map_err(unavailable)?),
-            }
-            counters.insert(REVISION, revision).map_err(unavailable)?;
-            (revision, object)
-        };
+        let written = Tables::open(&transaction)?.change(key.clone(), change)?;
         transaction.commit().map_err(unavailable)?;
+        let object = written.object.clone();
         // No one listening is not an error.
-        let _ = announce.send(Written { revision, key: key.clone(), object: object.clone() });
+        let _ = announce.send(written);
         Ok(object)
+    }
+
+    fn import(&self, objects: Vec<Object>, now: Millis) -> Result<(), RegistryError> {
+        let announce = self.announce.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = self.database.begin_write().map_err(unavailable)?;
+        let mut tables = Tables::open(&transaction)?;
+        let mut written = Vec::with_capacity(objects.len());
+        for object in objects {
+            let write = tables.change(object.key(), |before, revision| create_over(before, object, revision, now))?;
+            written.push(write);
+        }
+        drop(tables);
+        transaction.commit().map_err(unavailable)?;
+        for write in written {
+            let _ = announce.send(write);
+        }
+        Ok(())
     }
 
     /// Sends the listing of a source and returns its revision. Waits when the watcher is slow.

@@ -68,3 +68,25 @@ fn opening_needs_a_directory_that_can_be_made() {
     let file = tempfile::NamedTempFile::new().unwrap();
     assert!(matches!(Embedded::open(file.path()), Err(OpenError::Directory(..))));
 }
+
+#[tokio::test]
+async fn an_import_is_one_write_that_watchers_see_whole_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let mut watch = store.watch(&roles());
+    assert!(matches!(next(&mut watch).await, Event::Restarted));
+    assert!(matches!(next(&mut watch).await, Event::Listed));
+
+    let taken = store.import(vec![role("a", "read"), role("b", "read"), role("a", "write")]).await;
+    assert!(matches!(taken, Err(RegistryError::AlreadyExists(key)) if key.name == "a"));
+    assert_eq!(store.list(&roles()).await.unwrap(), [], "nothing of a refused import stays");
+
+    store.import(vec![role("a", "read"), role("b", "read")]).await.unwrap();
+    let stored = store.list(&roles()).await.unwrap();
+    let metadata = stored.iter().map(Object::metadata);
+    assert!(metadata.clone().all(|m| m.uid.is_some() && m.generation == Some(1)));
+    assert_eq!(metadata.map(|m| m.resource_version.as_deref()).collect::<Vec<_>>(), [Some("1"), Some("2")]);
+    for expected in stored {
+        assert!(matches!(next(&mut watch).await, Event::Applied(object) if object == expected));
+    }
+}
