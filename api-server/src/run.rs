@@ -38,10 +38,10 @@ pub async fn run(args: Args, flags: Flags) -> anyhow::Result<()> {
 
     let Opened { registry, overlay, message } = open_registry(&args, address).await?;
     let feed = Feed { index: index.clone(), readiness: readiness.clone(), metrics: metrics.clone() };
-    let feeding = tokio::spawn(feed.run(registry, overlay));
+    let mut feeding = tokio::spawn(feed.run(registry, overlay));
 
     let api = Api { engine: Arc::new(Engine::new(index)), metrics, readiness: readiness.clone() };
-    let serving = tokio::spawn(serve::serve(api_socket, http::router(api), stop.api.clone()));
+    let mut serving = tokio::spawn(serve::serve(api_socket, http::router(api), stop.api.clone()));
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
     if let Some(message) = message {
         readiness.wait_for_index().await;
@@ -49,7 +49,12 @@ pub async fn run(args: Args, flags: Flags) -> anyhow::Result<()> {
         writeln!(std::io::stdout(), "{message}").context("failed to show the first keys")?;
     }
 
-    stop.signal.cancelled().await;
+    tokio::select! {
+        () = stop.signal.cancelled() => {}
+        // Without a feed the index would grow old in silence: better to end, and be started again.
+        ended = &mut feeding => anyhow::bail!("the feed ended by itself: {}", said(ended)),
+        ended = &mut serving => anyhow::bail!("serving the API ended by itself: {}", said(ended)),
+    }
     tracing::info!("stopping: requests under way are answered");
     readiness.stopping();
     stop.api.cancel();
@@ -60,6 +65,14 @@ pub async fn run(args: Args, flags: Flags) -> anyhow::Result<()> {
     ops.await?.context("failed to serve the operational endpoints")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What a task that should go on for ever left behind.
+fn said<T: std::fmt::Debug>(ended: Result<T, tokio::task::JoinError>) -> String {
+    match ended {
+        Ok(value) => format!("{value:?}"),
+        Err(error) => error.to_string(),
+    }
 }
 
 struct Opened {

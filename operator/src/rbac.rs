@@ -1,6 +1,6 @@
 //! The rights that the operator needs: what its code does, kept beside it. A test compares the chart with this list.
 
-use crate::verify_pool::build::{VERIFY_KINDS, VERIFY_VERBS};
+pub use crate::verify_pool::build::{VERIFY_KINDS, VERIFY_VERBS};
 
 /// Where a right is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,7 @@ const KEYPLANE: &str = "keyplane.dev";
 pub const RULES: &[Rule] = &[
     // Its own kinds, and all that verify pods read: rights that one does not have cannot be given to others.
     rule(KEYPLANE, &VERIFY_KINDS, &VERIFY_VERBS),
+    rule(KEYPLANE, &["keyspaces"], &["get", "list", "watch"]),
     // `patch` for the finalizer.
     rule(KEYPLANE, &["verifypools"], &["get", "list", "patch", "watch"]),
     rule(KEYPLANE, &["apikeys/status", "rootkeys/status", "verifypools/status"], &["patch"]),

@@ -1,36 +1,23 @@
 //! Who may depend on whom: the direction that `ARCHITECTURE.md` draws.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::process::Command;
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
 use keyplane_tests::workspace;
 
-/// Of each package in the tree, what it is built with (not what its tests or build script need).
-fn tree() -> BTreeMap<String, BTreeSet<String>> {
-    let mut command = MetadataCommand::new();
-    command
-        .manifest_path(workspace::root().join("Cargo.toml"))
-        .other_options(vec!["--offline".to_owned(), "--locked".to_owned()]);
-    let metadata = command.exec().expect("cargo metadata");
-    let name = |id| metadata[id].name.to_string();
-    let nodes = metadata.resolve.as_ref().expect("a resolved graph").nodes.iter();
-    let normal = |dep: &&cargo_metadata::NodeDep| dep.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal);
-    nodes.map(|node| (name(&node.id), node.deps.iter().filter(normal).map(|dep| name(&dep.pkg)).collect())).collect()
-}
-
-/// Everything that a package is built with, however far away.
+/// Everything that a package is built with, however far away: not what its tests or build scripts need, and only with the features that
+/// the package asks for itself.
 fn all_below(package: &str) -> BTreeSet<String> {
-    let tree = tree();
-    let (mut found, mut open) = (BTreeSet::new(), vec![package.to_owned()]);
-    assert!(tree.contains_key(package), "there is no package `{package}`");
-    while let Some(next) = open.pop() {
-        for dependency in &tree[&next] {
-            if found.insert(dependency.clone()) {
-                open.push(dependency.clone());
-            }
-        }
-    }
-    found
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--package", package])
+        .current_dir(workspace::root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    let names = String::from_utf8(output.stdout).expect("names are UTF-8");
+    let below: BTreeSet<String> = names.lines().filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect();
+    assert!(below.contains(package) && below.len() > 5, "cargo tree said {below:?}");
+    below
 }
 
 fn assert_free_of(package: &str, forbidden: &[&str], why: &str) {

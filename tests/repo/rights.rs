@@ -1,7 +1,7 @@
 //! Rights that are granted are rights that are used.
 
 use keyplane_api_server::feed;
-use keyplane_operator::verify_pool::build::VERIFY_KINDS;
+use keyplane_operator::rbac::VERIFY_KINDS;
 
 #[test]
 fn pods_may_read_exactly_the_kinds_that_the_feed_reads() {

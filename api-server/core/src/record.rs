@@ -58,6 +58,13 @@ pub struct IdentityRecord {
     pub meta: Option<Box<RawValue>>,
 }
 
+impl PartialEq for IdentityRecord {
+    fn eq(&self, other: &Self) -> bool {
+        let text = |record: &Self| record.meta.as_ref().map(|meta| meta.get().to_owned());
+        self.id == other.id && self.external_id == other.external_id && text(self) == text(other)
+    }
+}
+
 /// One caller of the API: a `RootKey`.
 #[derive(Clone, Debug)]
 pub struct RootRecord {

@@ -97,9 +97,12 @@ impl Names {
 
 /// Objects by the names that they give themselves. Of two objects with one name the older one counts.
 struct Table<T> {
-    objects: HashMap<Arc<ObjectKey>, (Name, T)>,
+    objects: HashMap<Arc<ObjectKey>, Entry<T>>,
     claims: Claims<Name>,
 }
+
+/// What one object says, and how old it is.
+type Entry<T> = (Name, Seniority, T);
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
@@ -107,21 +110,26 @@ impl<T> Default for Table<T> {
     }
 }
 
-impl<T> Table<T> {
+impl<T: PartialEq> Table<T> {
     fn get(&self, name: &Name) -> Option<&T> {
-        self.objects.get(self.claims.owner(name)?).map(|(_, value)| value)
+        self.objects.get(self.claims.owner(name)?).map(|(_, _, value)| value)
     }
 
     fn put(&mut self, object: &Arc<ObjectKey>, age: &Seniority, name: Name, value: T) -> Vec<Arc<str>> {
+        let entry = (name.clone(), age.clone(), value);
+        // A listing names every object again; what didn't change must not resolve thousands of keys.
+        if self.objects.get(object) == Some(&entry) {
+            return Vec::new();
+        }
         let mut touched = self.remove(object);
         touched.push(name.1.clone());
-        self.claims.claim(name.clone(), object, age);
-        self.objects.insert(object.clone(), (name, value));
+        self.claims.claim(name, object, age);
+        self.objects.insert(object.clone(), entry);
         touched
     }
 
     fn remove(&mut self, object: &ObjectKey) -> Vec<Arc<str>> {
-        let Some((name, _)) = self.objects.remove(object) else { return Vec::new() };
+        let Some((name, ..)) = self.objects.remove(object) else { return Vec::new() };
         self.claims.release(&name, object);
         vec![name.1]
     }

@@ -16,7 +16,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBind
 use keyplane_api::{MANAGED_BY_LABEL, MANAGED_BY_OPERATOR, POOL_LABEL, POOL_NAMESPACE_LABEL};
 use kube::api::ObjectMeta;
 
-pub(crate) use self::rbac::{VERIFY_KINDS, VERIFY_VERBS};
+pub use self::rbac::{VERIFY_KINDS, VERIFY_VERBS};
 pub(super) use self::stateful_set::selector_text;
 use super::covers::stamp;
 use super::decide::Plan;

@@ -7,18 +7,9 @@ use super::super::decide::{Access, Plan};
 use super::{access_name, name, owned, placed};
 
 /// The kinds that verify pods read. No Secrets: a pod knows hashes only.
-pub(crate) const VERIFY_KINDS: [&str; 8] = [
-    "apikeys",
-    "identities",
-    "keypermissions",
-    "keyroles",
-    "keyspaces",
-    "ratelimitoverrides",
-    "ratelimits",
-    "rootkeys",
-];
+pub const VERIFY_KINDS: [&str; 4] = ["apikeys", "identities", "keyroles", "rootkeys"];
 /// What they may do with them. The operator must have the same rights, or the API server does not let it hand them on.
-pub(crate) const VERIFY_VERBS: [&str; 3] = ["get", "list", "watch"];
+pub const VERIFY_VERBS: [&str; 3] = ["get", "list", "watch"];
 
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
