@@ -65,7 +65,8 @@ impl Presence {
         loop {
             let answer = match client.list_api_group_resources(API_VERSION).await {
                 Ok(list) => missing(wanted, list.resources.iter().map(|resource| resource.name.as_str())),
-                Err(kube::Error::Api(status)) if status.is_not_found() => missing(wanted, std::iter::empty()),
+                // An unknown group is answered in plain text, so the reason is not `NotFound`.
+                Err(kube::Error::Api(status)) if status.code == 404 => missing(wanted, std::iter::empty()),
                 Err(error) => Err(format!("failed to ask the API server for its resources: {error}")),
             };
             let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), answer.clone());

@@ -11,9 +11,18 @@ mod api;
 mod custom_resources;
 mod happy_path;
 mod issuance;
+mod operator_faults;
+mod verify_pool;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    keyplane_tests::harness::main(&[api::trials, custom_resources::trials, happy_path::trials, issuance::trials])
+    keyplane_tests::harness::main(&[
+        api::trials,
+        custom_resources::trials,
+        happy_path::trials,
+        issuance::trials,
+        operator_faults::trials,
+        verify_pool::trials,
+    ])
 }

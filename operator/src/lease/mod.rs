@@ -91,7 +91,11 @@ impl Election {
             // A request started now counts from now: the lease may have been renewed at its beginning.
             let started = Instant::now();
             let left = deadline.saturating_sub(renewed.elapsed());
-            match timeout(left, self.step()).await {
+            let tried = tokio::select! {
+                () = until.cancelled() => return Ok(()),
+                tried = timeout(left, self.step()) => tried,
+            };
+            match tried {
                 Ok(Ok(Outcome::Leading)) => renewed = started,
                 Ok(Ok(Outcome::Following)) => return Err(Lost::Taken),
                 Ok(Err(error)) => tracing::warn!(error = %error, lease.name = %self.name, "failed to renew the lease"),
