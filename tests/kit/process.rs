@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
-use crate::{environment, reaper, trial_log, wait};
+use crate::{environment, reaper, wait};
 
 /// How much of a log an error shows.
 const TAIL_LINES: usize = 40;
@@ -224,7 +224,6 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
-        trial_log::keep(&self.name, || self.log_tail());
     }
 }
 

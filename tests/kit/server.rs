@@ -11,7 +11,7 @@ use crate::binaries::Binaries;
 use crate::directory::Directory;
 use crate::kubeconfig::Identity;
 use crate::process::{Launch, Process};
-use crate::{ports, wait};
+use crate::{ports, trial_log, wait};
 
 /// Until /readyz answers 200. A debug build on a busy machine needs a few seconds.
 const READY: Duration = Duration::from_secs(30);
@@ -285,6 +285,13 @@ impl Server {
         self.process.kill();
         self.process = self.launch.start()?;
         self.wait_ready().await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill();
+        trial_log::keep(self.process.name(), || self.process.log_tail());
     }
 }
 
