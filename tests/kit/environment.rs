@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 /// A folder with `etcd`, `kube-apiserver` and `kubectl`: the convention of controller-runtime's envtest.
 pub const KUBEBUILDER_ASSETS: &str = "KUBEBUILDER_ASSETS";
+/// A folder with our programs, built already: for measuring a certain build, or one program again and again.
+pub const BINARIES: &str = "KEYPLANE_TESTS_BINARIES";
 /// Any value: the directories of test runs stay, with logs and data.
 pub const KEEP: &str = "KEYPLANE_TESTS_KEEP";
 
@@ -35,6 +37,11 @@ pub fn read(name: &str) -> Option<OsString> {
 /// The folder named by `KUBEBUILDER_ASSETS`.
 pub fn kubebuilder_assets() -> Option<PathBuf> {
     read(KUBEBUILDER_ASSETS).map(PathBuf::from)
+}
+
+/// The folder named by `KEYPLANE_TESTS_BINARIES`.
+pub fn binaries() -> Option<PathBuf> {
+    read(BINARIES).map(PathBuf::from)
 }
 
 /// The cargo that runs us, or the one on the PATH.

@@ -1,0 +1,102 @@
+//! What a hundred thousand keys cost one api-server: start-up, memory for each key, the time of one lookup.
+//!
+//! `cargo run --release -p keyplane-tests --bin scale [-- --keys 100000 --starts 3 --json]`
+//!
+//! Keys of the same kind lie in (a) a directory of YAML manifests and (b) an embedded store. Each has 4 permissions (of 40), a role (of
+//! 10, with 3 permissions each), 200 bytes of metadata and an external id (4 keys share one). For both:
+//!
+//! * **start**: from starting the process until `/readyz` answers 200, asked every 2 ms; the median of so many starts. Files are in the
+//!   page cache, as after writing them.
+//! * **memory**: resident memory one second after it is ready (and the most it ever had), and for each key: what it has more than a server
+//!   without keys, divided by their number.
+//! * **verifyKey**: the whole request over loopback, 500 a second over one connection, keys at random. At this rate each request pays
+//!   for waking up two sleeping processes; it is context for the lookup, not a throughput.
+//!
+//! The lookup itself is measured inside of this process, with the same index and engine, fed from the same store: keys uniformly at
+//! random over all of them (the worst case for caches), in one thread and in two. The floor is the same loop without the lookup: choosing
+//! a key at random and reading its hash, which misses the cache, too.
+
+mod lookup;
+mod objects;
+mod report;
+mod start;
+#[path = "../statistics.rs"]
+mod statistics;
+#[path = "../wire.rs"]
+mod wire;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use keyplane_api_server::registry::embedded::Embedded;
+use keyplane_tests::binaries::Binaries;
+use keyplane_tests::workspace;
+
+use self::report::Report;
+use self::start::{ROOT_KEY, Source, starts};
+use self::statistics::load_average;
+
+/// Measures what many keys cost.
+#[derive(Parser)]
+#[command(name = "scale")]
+struct Args {
+    /// How many keys.
+    #[arg(long, default_value_t = 100_000)]
+    keys: usize,
+    /// Starts of each kind; figures are medians of them.
+    #[arg(long, default_value_t = 3)]
+    starts: usize,
+    /// Leave out the directory of manifests, whose files take a while to write and to read.
+    #[arg(long)]
+    no_manifests: bool,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args).await {
+        Ok(report) => {
+            report.print(args.json);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> Result<Report> {
+    ensure!(args.keys > 0 && args.starts > 0, "--keys and --starts must be at least 1");
+    let load_before = load_average()?;
+    Binaries::build()?;
+    let home = tempfile::Builder::new().prefix("scale-").tempdir_in(workspace::target_directory()?);
+    let home = home.context("make a directory under target/")?;
+    let (empty_store, store) = (home.path().join("empty-store"), home.path().join("store"));
+    let (empty_manifests, manifests) = (home.path().join("empty"), home.path().join("manifests"));
+
+    std::fs::create_dir(&empty_manifests).context("make a directory")?;
+    let began = Instant::now();
+    Embedded::open(&store)?.import(objects::all(args.keys)).await.context("import the keys")?;
+    let imported = began.elapsed();
+
+    let empty = starts(&Source::Embedded(&empty_store), args.starts, 0).await?;
+    let embedded = starts(&Source::Embedded(&store), args.starts, args.keys).await?;
+    let lookups = lookup::measure(&store, args.keys, ROOT_KEY).await?;
+    let mut report = Report::new(args.keys, imported, lookups, args.starts);
+    report.add("embedded", &store, &embedded, &empty)?;
+
+    if !args.no_manifests {
+        objects::write_manifests(&manifests, args.keys)?;
+        let empty = starts(&Source::Manifests(&empty_manifests), args.starts, 0).await?;
+        let read = starts(&Source::Manifests(&manifests), args.starts, args.keys).await?;
+        report.add("manifests", &manifests, &read, &empty)?;
+    }
+    report.load = (load_before, load_average()?);
+    Ok(report)
+}
