@@ -91,10 +91,6 @@ impl Cluster {
         self.create_namespace(SYSTEM_NAMESPACE).await?;
         let kubectl = self.kubectl().in_namespace(SYSTEM_NAMESPACE);
         let chart = workspace::root().join("charts/keyplane");
-        if !chart.join("Chart.yaml").is_file() {
-            kubectl.apply(STAND_IN).await?;
-            return Ok(());
-        }
         let manifests = self.helm().template("keyplane", &chart, SYSTEM_NAMESPACE, &[]).await?;
         kubectl.apply(&manifests).await.context("apply the rendered charts/keyplane")?;
         Ok(())
@@ -260,19 +256,6 @@ impl Namespace {
         self.cluster.service_account(&self.name, "reader").await
     }
 }
-
-/// Until there is a chart.
-const STAND_IN: &str = r"
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: keyplane-operator}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: keyplane-operator}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
-subjects: [{kind: ServiceAccount, name: keyplane-operator, namespace: keyplane-system}]
-";
 
 const READER: &str = r"
 apiVersion: v1
