@@ -90,6 +90,16 @@ pub enum Scope {
     Namespace(String),
 }
 
+impl Scope {
+    /// Whether objects of this namespace are watched.
+    pub fn covers(&self, namespace: &str) -> bool {
+        match self {
+            Self::Cluster => true,
+            Self::Namespace(own) => own == namespace,
+        }
+    }
+}
+
 impl RunArgs {
     /// The scopes to watch: the whole cluster, or each named namespace once.
     pub fn scopes(&self) -> Vec<Scope> {

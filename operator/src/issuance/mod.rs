@@ -13,13 +13,13 @@ mod build;
 mod claims;
 mod decide;
 mod gather;
+mod indexes;
 mod kind;
 mod readiness;
 mod root_key;
 mod status;
 mod watch;
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -31,9 +31,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::decide::{Known, Material};
 use self::gather::{Gathered, NamedKeyspace};
+use self::indexes::Indexes;
 pub use self::kind::{KeyKind, StatusView};
 use self::readiness::Surroundings;
-use self::watch::Indexes;
 use crate::clock;
 use crate::config::Scope;
 use crate::context::Context;
@@ -44,19 +44,19 @@ use crate::metrics::Controller;
 const TRIES: usize = 3;
 
 /// The reconciler of one kind of key.
-pub struct Issuance<K> {
+pub struct Issuance<K: KeyKind> {
     context: Context,
-    indexes: Arc<Indexes>,
-    kind: PhantomData<K>,
+    indexes: Arc<Indexes<K>>,
 }
 
 /// Runs the controllers of one kind, one for each scope, until `stop`.
 pub async fn run<K: KeyKind>(context: Context, scopes: Vec<Scope>, stop: CancellationToken) {
     // One for all scopes: a root key's hash is unique wherever it is.
-    let indexes = Arc::new(Indexes::default());
-    let controllers = scopes.iter().map(|scope| {
-        let (store, queue) = watch::queue::<K>(&context.client, scope, &indexes);
-        let reconciler = Issuance { context: context.clone(), indexes: indexes.clone(), kind: PhantomData };
+    let (indexes, pokes) = Indexes::<K>::new(&scopes);
+    let indexes = Arc::new(indexes);
+    let controllers = scopes.iter().zip(pokes).map(|(scope, pokes)| {
+        let (store, queue) = watch::queue::<K>(&context.client, scope, &indexes, pokes);
+        let reconciler = Issuance { context: context.clone(), indexes: indexes.clone() };
         drive::run(Arc::new(reconciler), store, queue, stop.clone())
     });
     futures::future::join_all(controllers).await;
@@ -148,8 +148,13 @@ impl<K: KeyKind> Issuance<K> {
         let older = if let Material::Known(known) = material { self.indexes.older(key, known.hash) } else { None };
         let namespace = key.namespace().ok_or(Error::Incomplete("namespace"))?;
         let missing_keyspace = if let NamedKeyspace::Missing(name) = keyspace { Some(name.as_str()) } else { None };
-        let around =
-            Surroundings { missing_keyspace, older: older.as_ref(), namespace: &namespace, expires: key.expires() };
+        let around = Surroundings {
+            source: key.source(),
+            missing_keyspace,
+            older: older.as_ref(),
+            namespace: &namespace,
+            expires: key.expires(),
+        };
         let ready = readiness::ready(material, around, now);
         let status = status::status(id, key.meta().generation, material, &ready, key.status(), Time(now));
         if status.differs_from(key.status()) {

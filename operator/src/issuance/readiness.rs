@@ -17,9 +17,14 @@ const UNUSABLE_SECRET: Duration = Duration::from_secs(10);
 /// The longest wait for `expires`; after it the remaining time is looked at again.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The reason for a source that verify pods do not look at yet.
+const NOT_SUPPORTED: &str = "PrefixedHashNotSupported";
+
 /// What surrounds a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Surroundings<'a> {
+    /// Where the key comes from.
+    pub(super) source: &'a KeySource,
     /// The keyspace that is named and does not exist.
     pub missing_keyspace: Option<&'a str>,
     /// An older object with the same hash, and whether its name may be said here.
@@ -48,6 +53,11 @@ pub(super) fn ready(material: &Material, around: Surroundings<'_>, now: Timestam
     let refuse = |reason, message| Ready { holds: false, reason, message };
     if let Material::Trouble { reason, message, .. } = material {
         return refuse(reason, message.clone());
+    }
+    if let KeySource::PrefixedHash(_) = around.source {
+        // Saying "issued" would be saying more than is so.
+        let message = "keys with spec.key.prefixedHash are kept and cannot be verified yet; import the hash of the whole key as spec.key.hash".to_owned();
+        return refuse(NOT_SUPPORTED, message);
     }
     if let Some(older) = around.older {
         // Not naming the other namespace: an error must not tell what exists elsewhere.
@@ -97,7 +107,7 @@ pub(super) fn look_again(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keyplane_api::{GenerateKey, SecretKeyRef};
+    use keyplane_api::{GenerateKey, PrefixedHashKey, SecretKeyRef};
     use keyplane_core::hash::KeyHash;
 
     use super::super::decide::Known;
@@ -110,8 +120,11 @@ mod tests {
         Material::Known(Known { hash: KeyHash::of("k"), issued_at: None, start: None, secret_name: None })
     }
 
+    static GENERATE: KeySource =
+        KeySource::Generate(GenerateKey { secret_name: None, prefix: None, byte_length: None });
+
     fn around() -> Surroundings<'static> {
-        Surroundings { missing_keyspace: None, older: None, namespace: "team-a", expires: None }
+        Surroundings { source: &GENERATE, missing_keyspace: None, older: None, namespace: "team-a", expires: None }
     }
 
     fn older(namespace: &str) -> Claimant {
@@ -122,6 +135,14 @@ mod tests {
     fn a_key_without_trouble_is_issued() {
         let found = ready(&known(), around(), at(0));
         assert!(found.holds && found.reason == reason::ISSUED);
+    }
+
+    #[test]
+    fn a_source_that_no_pod_looks_at_is_not_called_issued() {
+        let prefixed = PrefixedHashKey { sha256: KeyHash::of("k").to_hex(), migration_id: "seam".to_owned() };
+        let source = KeySource::PrefixedHash(prefixed);
+        let found = ready(&known(), Surroundings { source: &source, ..around() }, at(0));
+        assert_eq!((found.holds, found.reason), (false, NOT_SUPPORTED));
     }
 
     #[test]

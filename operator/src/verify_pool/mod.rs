@@ -74,15 +74,22 @@ impl Reconcile for Pools {
         if pool.metadata.deletion_timestamp.is_some() {
             return self.clean_up(pool).await;
         }
-        let namespaces = gather::namespaces(&self.context.client, pool).await?;
-        match decide::decide(pool, &namespaces, &self.default_image) {
-            Ok(plan) => Box::pin(self.carry_out(pool, &plan)).await,
-            Err(refusal) => self.refuse(pool, refusal).await,
+        match Box::pin(self.settle(pool)).await {
+            Err(error) => self.report_failure(pool, error).await,
+            settled => settled,
         }
     }
 }
 
 impl Pools {
+    async fn settle(&self, pool: &VerifyPool) -> Result<Action, Error> {
+        let namespaces = gather::namespaces(&self.context.client, pool).await?;
+        match decide::decide(pool, &namespaces, &self.default_image) {
+            Ok(plan) => self.carry_out(pool, &plan).await,
+            Err(refusal) => self.refuse(pool, refusal).await,
+        }
+    }
+
     async fn carry_out(&self, pool: &VerifyPool, plan: &Plan) -> Result<Action, Error> {
         let client = &self.context.client;
         if plan.reaches_out() {
@@ -90,10 +97,7 @@ impl Pools {
         }
         let bundle = build::bundle(plan).map_err(Error::Serialise)?;
         let kept = orphans::kept(Some(&bundle));
-        let applied = match Box::pin(apply::apply(client, bundle, &self.context.metrics.applied)).await {
-            Ok(set) => set,
-            Err(error) => return self.report_failure(pool, error).await,
-        };
+        let applied = Box::pin(apply::apply(client, bundle, &self.context.metrics.applied)).await?;
         orphans::remove(client, &plan.pool, &plan.namespace, &kept).await?;
         if !plan.reaches_out() {
             finalizer::hold(client, pool, false).await?;
