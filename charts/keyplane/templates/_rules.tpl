@@ -13,8 +13,9 @@ What they amount to:
 
 {{- /* What needs the whole cluster whatever is watched. */ -}}
 {{- define "keyplane.clusterRules" -}}
+# Also what verify pods read.
 - apiGroups: [keyplane.dev]
-  resources: [apikeys, identities, keypermissions, keyroles, keyspaces, ratelimitoverrides, ratelimits, rootkeys]
+  resources: [apikeys, identities, keyroles, rootkeys]
   verbs: [get, list, watch]
 # A pool names or selects the namespaces that it serves.
 - apiGroups: [""]
@@ -28,6 +29,9 @@ What they amount to:
 
 {{- /* What is enough in the watched namespaces. */ -}}
 {{- define "keyplane.namespacedRules" -}}
+- apiGroups: [keyplane.dev]
+  resources: [keyspaces]
+  verbs: [get, list, watch]
 # patch: the finalizer.
 - apiGroups: [keyplane.dev]
   resources: [verifypools]
