@@ -17,7 +17,7 @@ mod object;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-pub use object::{Kind, Object, ObjectKey};
+pub use object::{InvalidObject, Kind, Object, ObjectKey};
 
 /// One stream of objects: of one kind, in one namespace or in all.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -75,10 +75,10 @@ macro_rules! kinds {
                 }
             }
 
-            /// Reads an object of this kind from a parsed document.
-            pub fn from_value(kind: Kind, value: serde_json::Value) -> Result<Self, serde_json::Error> {
+            /// Reads an object of this kind from a parsed document that a person wrote.
+            pub fn from_value(kind: Kind, value: serde_json::Value) -> Result<Self, InvalidObject> {
                 match kind {
-                    $(Kind::$kind => Ok(Self::$kind(serde_json::from_value(value)?))),+
+                    $(Kind::$kind => Ok(Self::$kind(serde_path_to_error::deserialize(value)?))),+
                 }
             }
         }
@@ -105,6 +105,29 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// A document that is not the object that its kind says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct InvalidObject {
+    field: String,
+    message: String,
+}
+
+impl From<serde_path_to_error::Error<serde_json::Error>> for InvalidObject {
+    fn from(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
+        Self { field: error.path().to_string(), message: without_text(&error.inner().to_string()) }
+    }
+}
+
+/// A message of serde without the text that it quotes: whoever puts a plain key where its hash belongs must not find it in the log.
+fn without_text(message: &str) -> String {
+    const QUOTED: &str = "string \"";
+    match (message.find(QUOTED), message.rfind("\", expected")) {
+        (Some(start), Some(end)) if start < end => format!("{}a string{}", &message[..start], &message[end + 1..]),
+        _ => message.to_owned(),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use keyplane_api::API_VERSION;
+use keyplane_api::{API_VERSION, KeySource};
+use keyplane_core::hash::KeyHash;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -98,6 +99,7 @@ fn read_object(value: Value, default_namespace: &str) -> Result<Option<Object>, 
         return if kind == "VerifyPool" { Ok(None) } else { Err(format!("kind `{kind}` is not known")) };
     };
     let mut object = Object::from_value(kind, value).map_err(|error| error.to_string())?;
+    check_hash(&object)?;
     let metadata = object.metadata_mut();
     if metadata.name.as_deref().unwrap_or_default().is_empty() {
         return Err("metadata.name is missing".to_owned());
@@ -107,4 +109,19 @@ fn read_object(value: Value, default_namespace: &str) -> Result<Option<Object>, 
     // No API server gave it a uid: one from its name keeps its id the same at every start. An exported object has its own.
     object.metadata_mut().uid.get_or_insert_with(|| format!("manifest/{}/{}/{}", key.kind, key.namespace, key.name));
     Ok(Some(object))
+}
+
+/// In a cluster the API server refuses a hash that is none; here it would be a key that never verifies, and nobody would know why.
+fn check_hash(object: &Object) -> Result<(), String> {
+    let source = match object {
+        Object::ApiKey(key) => &key.spec.key,
+        Object::RootKey(key) => &key.spec.key,
+        _ => return Ok(()),
+    };
+    let (field, sha256) = match source {
+        KeySource::Hash(hash) => ("hash", &hash.sha256),
+        KeySource::PrefixedHash(hash) => ("prefixedHash", &hash.sha256),
+        KeySource::Generate(_) | KeySource::SecretRef(_) => return Ok(()),
+    };
+    KeyHash::parse(sha256).map(drop).map_err(|error| format!("spec.key.{field}: {error}"))
 }

@@ -56,6 +56,29 @@ fn a_wrong_document_is_named() {
     }
 }
 
+#[test]
+fn a_wrong_field_is_named_and_text_in_it_is_not_repeated() {
+    for (spec, expected) in [
+        ("enabled: 7", "spec.enabled: invalid type: integer `7`, expected a boolean"),
+        ("key: a-plain-key", "spec.key: invalid type: a string, expected"),
+        ("key: {hash: a-plain-key}", "spec.key.hash: invalid type: a string, expected"),
+        ("key: {hash: {sha256: a-plain-key}}", "spec.key.hash: sha256 must be 64 hex digits"),
+        ("key: {prefixedHash: {sha256: a-plain-key, migrationId: seam}}", "spec.key.prefixedHash: sha256 must be"),
+        ("key: {}", "spec.key: key must set exactly one of"),
+        ("meta: 'a-plain-key\", expected'", "spec.meta: "),
+    ] {
+        for kind in ["ApiKey", "RootKey"] {
+            let text =
+                format!("apiVersion: keyplane.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {{{spec}}}\n");
+            let Err(error) = read(&directory(&[("f.yaml", &text)])) else {
+                assert!(kind == "RootKey" && spec.starts_with("meta"), "{kind} {spec} was taken");
+                continue;
+            };
+            assert!(error.contains(expected) && !error.contains("a-plain-key"), "{spec}: {error}");
+        }
+    }
+}
+
 async fn next(watch: &mut Watch) -> Event {
     tokio::time::timeout(Duration::from_secs(20), watch.next()).await.expect("an event in time").unwrap().unwrap()
 }
