@@ -51,6 +51,7 @@ pub mod helm;
 mod identity;
 pub mod kubeconfig;
 pub mod kubectl;
+pub mod leaks;
 pub mod pki;
 pub mod ports;
 pub mod process;

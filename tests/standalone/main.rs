@@ -6,3 +6,12 @@
     clippy::unwrap_used,
     reason = "a test that cannot go on should stop where it is"
 )]
+
+mod bootstrap;
+mod command_line;
+mod drain;
+mod examples;
+mod first_start;
+mod manifests;
+mod secrets;
+mod shown;
