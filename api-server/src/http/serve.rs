@@ -3,23 +3,36 @@
 //! A client can hold a connection, but not for nothing: heads that take too long are cut off, heads that are too large refused, and when
 //! all places are taken the next connection waits in the kernel's queue instead of costing memory here.
 
+mod impatient;
+
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use self::impatient::{Arrived, Impatient};
 
 /// How long requests under way may take to finish after the stop. Below the 30 s that Kubernetes gives a pod by default.
 pub const DRAIN_TIME: Duration = Duration::from_secs(20);
-/// From the first byte of a head to its last.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+/// From the connection to the first complete head.
+const FIRST_HEAD_TIME: Duration = Duration::from_secs(10);
+/// From one answer to the next complete head. Longer than the idle time of the proxies that keep connections to us (nginx: 60 s), so that
+/// it is the proxy who closes and no request runs into a closed connection.
+const NEXT_HEAD_TIME: Duration = Duration::from_secs(90);
 /// The largest head of a request, in bytes. With [`MAX_CONNECTIONS`] it bounds what heads can hold: 640 MiB, if every client were hostile.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Open connections at once.
@@ -34,6 +47,15 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// # Errors
 /// The socket can't be served any more.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
+    serve_with(listener, router, stop, FIRST_HEAD_TIME).await
+}
+
+async fn serve_with(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+    patience: Duration,
+) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let server = server();
     let graceful = GracefulShutdown::new();
@@ -53,7 +75,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
                 }
             },
         };
-        let connection = graceful.watch(connection(&server, stream, router.clone()));
+        let connection = graceful.watch(connection(&server, stream, router.clone(), patience));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 // The client's doing, as a rule: gone, too slow, or not speaking HTTP.
@@ -71,7 +93,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
 
 fn server() -> Builder<TokioExecutor> {
     let mut server = Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MAX_HEAD_BYTES);
+    server.http1().timer(TokioTimer::new()).header_read_timeout(NEXT_HEAD_TIME).max_buf_size(MAX_HEAD_BYTES);
     server
         .http2()
         .timer(TokioTimer::new())
@@ -84,8 +106,18 @@ fn connection(
     server: &Builder<TokioExecutor>,
     stream: TcpStream,
     router: Router,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + use<> {
+    patience: Duration,
+) -> impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + use<> {
     // Head and body of an answer may be separate writes; waiting to join them would cost a round trip.
     let _ = stream.set_nodelay(true);
-    server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned()
+    let arrived = Arrived::default();
+    let stream = TokioIo::new(Impatient::new(stream, patience, arrived.clone()));
+    let service = service_fn(move |request: Request<Incoming>| {
+        arrived.store(true, Ordering::Relaxed);
+        router.clone().call(request.map(Body::new))
+    });
+    server.serve_connection(stream, service).into_owned()
 }
+
+#[cfg(test)]
+mod tests;
