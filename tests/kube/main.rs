@@ -8,10 +8,12 @@
 )]
 
 mod api;
+mod charts;
 mod custom_resources;
 mod happy_path;
 mod issuance;
 mod operator_faults;
+mod verification;
 mod verify_pool;
 
 use std::process::ExitCode;
@@ -19,10 +21,12 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     keyplane_tests::harness::main(&[
         api::trials,
+        charts::trials,
         custom_resources::trials,
         happy_path::trials,
         issuance::trials,
         operator_faults::trials,
+        verification::trials,
         verify_pool::trials,
     ])
 }
