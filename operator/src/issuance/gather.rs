@@ -95,3 +95,7 @@ async fn keyspace<K: KeyKind>(client: &Client, key: &K, namespace: &str) -> Resu
         None => NamedKeyspace::Missing(name.to_owned()),
     })
 }
+
+#[cfg(test)]
+#[path = "gather_tests.rs"]
+mod tests;
