@@ -12,12 +12,16 @@
 //! | [`record`] | what a pod must know of one key or one caller |
 //! | [`permission`] | permission queries of a verification, and what a root key may do |
 //! | [`verify`] | the verdict about one key |
+//! | [`limit`] | who is admitted by a rate limit: the algorithms, and several counters as one |
+//! | [`counter_id`] | which counter a limit or a balance runs on |
 //! | [`duration`], [`time`] | spans and points of time, in their written forms |
 
+pub mod counter_id;
 pub mod duration;
 pub mod hash;
 pub mod id;
 pub mod key;
+pub mod limit;
 pub mod permission;
 pub mod record;
 pub mod time;
