@@ -24,6 +24,10 @@ const OBJECTS: TableDefinition<&str, &[u8]> = TableDefinition::new("objects");
 const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("counters");
 const REVISION: &str = "revision";
 
+/// Bytes of the file kept in memory. What is read often is in the index; writes pass through inner pages of the tree, of which a million
+/// objects have a few MiB. The default of 1 GiB would keep every object a second time after the first listing.
+const CACHE: usize = 8 * 1024 * 1024;
+
 /// Writes that a watcher may lag behind before it has to list again. At 2 KiB an object this holds 8 MiB at most.
 const BACKLOG: usize = 4096;
 /// Events on their way from a listing to the feed. The reader of the file waits when the feed is slower.
@@ -72,7 +76,7 @@ impl Embedded {
         let failed = |error: redb::Error| OpenError::Database(shown.clone(), Box::new(error));
         std::fs::create_dir_all(directory)
             .map_err(|error| OpenError::Directory(directory.display().to_string(), error))?;
-        let database = match Database::create(&path) {
+        let database = match Database::builder().set_cache_size(CACHE).create(&path) {
             Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(OpenError::InUse(shown)),
             other => other.map_err(|error| failed(error.into()))?,
         };

@@ -12,17 +12,20 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 
 use super::{Event, Kind, Object, ObjectKey, Registry, RegistryError, Source, Watch};
 
-pub use parse::ManifestError;
+use self::parse::Document;
+pub use self::parse::ManifestError;
 
 /// Files are written in several steps; after the first sign of change this much time lets the others come too.
 const SETTLE: Duration = Duration::from_millis(50);
 
-type Objects = Arc<BTreeMap<ObjectKey, Object>>;
+/// Sorted by key, so that the objects of a kind lie together.
+type Objects = Arc<[(ObjectKey, Document)]>;
 
 /// See the module.
 pub struct Manifests {
@@ -59,7 +62,8 @@ impl Manifests {
             .watch(directory, RecursiveMode::NonRecursive)
             .map_err(|error| OpenError::Watch(directory.display().to_string(), error))?;
         // Watched before it is read: a change in between is read again rather than missed.
-        let (objects, current) = watch::channel(Arc::new(parse::read_directory(directory, default_namespace)?));
+        let (objects, current) =
+            watch::channel(parse::read_directory(directory, default_namespace)?.into_iter().collect());
         let (refusals, refused) = watch::channel(0);
         let reloader = Reloader {
             directory: directory.to_owned(),
@@ -99,11 +103,12 @@ impl Reloader {
         }
     }
 
-    fn take(&self, read: BTreeMap<ObjectKey, Object>) {
+    fn take(&self, read: BTreeMap<ObjectKey, Document>) {
+        let read: Objects = read.into_iter().collect();
         let changed = self.objects.send_if_modified(|current| {
-            let differs = **current != read;
+            let differs = *current != read;
             if differs {
-                *current = Arc::new(read);
+                *current = read;
             }
             differs
         });
@@ -135,19 +140,23 @@ impl Registry for Manifests {
             };
             current.changed().await.ok()?;
             let now = current.borrow_and_update().clone();
-            Some((changes(&before, &now, &source), (current, Some(now), source)))
+            let changes = futures::stream::iter(changes(&before, &now, &source)).boxed();
+            Some((changes, (current, Some(now), source)))
         });
-        batches.flat_map(|events| futures::stream::iter(events.into_iter().map(Ok))).boxed()
+        batches.flatten().map(Ok).boxed()
     }
 
     fn get<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<Object, RegistryError>> {
-        let found = self.current.borrow().get(key).cloned();
-        Box::pin(async move { found.ok_or_else(|| RegistryError::NotFound(key.clone())) })
+        let objects = self.current.borrow().clone();
+        Box::pin(async move {
+            let found = find(&objects, key).ok_or_else(|| RegistryError::NotFound(key.clone()))?;
+            read(key, found)
+        })
     }
 
     fn list<'a>(&'a self, source: &'a Source) -> BoxFuture<'a, Result<Vec<Object>, RegistryError>> {
         let objects = self.current.borrow().clone();
-        Box::pin(async move { Ok(of_source(&objects, source).map(|(_, object)| object.clone()).collect()) })
+        Box::pin(async move { of_source(&objects, source).map(|(key, object)| read(key, object)).collect() })
     }
 
     fn create(&self, _: Object) -> BoxFuture<'_, Result<Object, RegistryError>> {
@@ -163,27 +172,46 @@ impl Registry for Manifests {
     }
 }
 
-fn of_source<'a>(
-    objects: &'a BTreeMap<ObjectKey, Object>,
-    source: &'a Source,
-) -> impl Iterator<Item = (&'a ObjectKey, &'a Object)> {
-    let wanted = |key: &ObjectKey| {
-        key.kind == source.kind && source.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace)
-    };
-    objects.iter().filter(move |(key, _)| wanted(key))
+fn read(key: &ObjectKey, object: &Document) -> Result<Object, RegistryError> {
+    object.object(key.kind).map_err(|error| RegistryError::Invalid(key.clone(), error.to_string()))
 }
 
-fn listing(now: &BTreeMap<ObjectKey, Object>, source: &Source) -> Vec<Event> {
-    let objects = of_source(now, source).map(|(_, object)| Event::Applied(object.clone()));
-    std::iter::once(Event::Restarted).chain(objects).chain([Event::Listed]).collect()
+fn applied((key, object): &(ObjectKey, Document)) -> Event {
+    match object.object(key.kind) {
+        Ok(object) => Event::Applied(object),
+        Err(error) => Event::Unreadable(key.clone(), error.to_string()),
+    }
+}
+
+fn find<'a>(objects: &'a [(ObjectKey, Document)], key: &ObjectKey) -> Option<&'a Document> {
+    let place = objects.binary_search_by(|(other, _)| other.cmp(key)).ok()?;
+    objects.get(place).map(|(_, object)| object)
+}
+
+fn of_source<'a>(
+    objects: &'a [(ObjectKey, Document)],
+    source: &'a Source,
+) -> impl Iterator<Item = &'a (ObjectKey, Document)> {
+    objects.iter().filter(move |(key, _)| is_of(key, source))
+}
+
+fn is_of(key: &ObjectKey, source: &Source) -> bool {
+    key.kind == source.kind && source.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace)
+}
+
+/// Makes each object when its turn comes: all of them at once would be most of the memory of a large directory.
+fn listing(now: &Objects, source: &Source) -> BoxStream<'static, Event> {
+    let (objects, source) = (now.clone(), source.clone());
+    let all =
+        (0..now.len()).filter_map(move |place| objects.get(place).filter(|(key, _)| is_of(key, &source)).map(applied));
+    futures::stream::iter(std::iter::once(Event::Restarted).chain(all).chain([Event::Listed])).boxed()
 }
 
 /// What turns one state of the directory into the next.
-fn changes(before: &BTreeMap<ObjectKey, Object>, now: &BTreeMap<ObjectKey, Object>, source: &Source) -> Vec<Event> {
-    let applied = of_source(now, source).filter(|(key, object)| before.get(key) != Some(object));
-    let deleted = of_source(before, source).filter(|(key, _)| !now.contains_key(key));
-    let applied = applied.map(|(_, object)| Event::Applied(object.clone()));
-    applied.chain(deleted.map(|(key, _)| Event::Deleted(key.clone()))).collect()
+fn changes(before: &Objects, now: &Objects, source: &Source) -> Vec<Event> {
+    let changed = of_source(now, source).filter(|(key, object)| find(before, key) != Some(object));
+    let deleted = of_source(before, source).filter(|(key, _)| find(now, key).is_none());
+    changed.map(applied).chain(deleted.map(|(key, _)| Event::Deleted(key.clone()))).collect()
 }
 
 #[cfg(test)]

@@ -57,6 +57,19 @@ fn a_wrong_document_is_named() {
 }
 
 #[test]
+fn of_several_wrong_files_the_first_is_named() {
+    let many: Vec<(String, String)> = (0..40).map(|n| (format!("f{n:02}.yaml"), role(&format!("r{n}"), "x"))).collect();
+    let mut files: Vec<(&str, &str)> = many.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    assert_eq!(read(&directory(&files)).map(|objects| objects.len()), Ok(40));
+    (files[9].1, files[31].1) = ("a: [", "b: [");
+    let error = read(&directory(&files)).unwrap_err();
+    assert!(error.contains("f09.yaml"), "{error}");
+    (files[9].1, files[31].1) = (&many[3].1, &many[3].1);
+    let error = read(&directory(&files)).unwrap_err();
+    assert!(error.contains("f09.yaml") && error.contains("`default/r3` stands"), "{error}");
+}
+
+#[test]
 fn a_wrong_field_is_named_and_text_in_it_is_not_repeated() {
     for (spec, expected) in [
         ("enabled: 7", "spec.enabled: invalid type: integer `7`, expected a boolean"),
