@@ -33,8 +33,11 @@ impl Watchers {
     pub(crate) async fn start(namespace: &Namespace, count: usize) -> Result<Self> {
         let (sender, events) = mpsc::channel(EVENTS);
         for watcher in 0..count {
-            let api = Api::namespaced(namespace.cluster().client().await?, namespace.name());
-            tokio::spawn(watch(watcher, api, sender.clone()));
+            let api: Api<ApiKey> = Api::namespaced(namespace.cluster().client().await?, namespace.name());
+            // Before anything is written here: what a list shows is no event.
+            let listed = api.list_metadata(&ListParams::default()).await.context("list ApiKeys")?;
+            let version = listed.metadata.resource_version.context("a list has no version")?;
+            tokio::spawn(watch(watcher, api, version, sender.clone()));
         }
         Ok(Self { count, events })
     }
@@ -55,15 +58,18 @@ impl Watchers {
     }
 }
 
-async fn watch(watcher: usize, api: Api<ApiKey>, out: mpsc::Sender<Result<Seen>>) {
-    if let Err(error) = follow(watcher, &api, &out).await {
+async fn watch(watcher: usize, api: Api<ApiKey>, version: String, out: mpsc::Sender<Result<Seen>>) {
+    if let Err(error) = follow(watcher, &api, version, &out).await {
         let _ = out.send(Err(error)).await;
     }
 }
 
-async fn follow(watcher: usize, api: &Api<ApiKey>, out: &mpsc::Sender<Result<Seen>>) -> Result<()> {
-    let listed = api.list_metadata(&ListParams::default()).await.context("list ApiKeys")?;
-    let mut version = listed.metadata.resource_version.context("a list has no version")?;
+async fn follow(
+    watcher: usize,
+    api: &Api<ApiKey>,
+    mut version: String,
+    out: &mpsc::Sender<Result<Seen>>,
+) -> Result<()> {
     // The API server ends a watch after some minutes; the next one goes on where it was.
     loop {
         let mut events = api.watch(&WatchParams::default(), &version).await.context("watch ApiKeys")?.boxed();
