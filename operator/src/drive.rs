@@ -40,6 +40,9 @@ pub enum Error {
         #[source]
         source: Box<kube::Error>,
     },
+    /// An answer about a Secret that is none. Its text is not repeated: it may hold the plain key.
+    #[error("failed to {0}: the answer is not a Secret")]
+    NotASecret(&'static str),
     /// The object has no name, namespace or uid, which no API server sends.
     #[error("the object has no {0}")]
     Incomplete(&'static str),
@@ -66,12 +69,20 @@ impl Error {
         move |source| Self::Api { attempted, source: Box::new(source) }
     }
 
+    /// As [`Self::api`], for requests whose answer holds a plain key.
+    pub fn secret(attempted: &'static str) -> impl FnOnce(kube::Error) -> Self {
+        move |error| match error {
+            kube::Error::SerdeError(_) => Self::NotASecret(attempted),
+            error => Self::api(attempted)(error),
+        }
+    }
+
     /// What kind of failure it is.
     pub fn class(&self) -> Class {
         match self {
             Self::Api { source, .. } => retry::classify(source),
             Self::Unsettled => Class::Conflict,
-            Self::Entropy(_) => Class::Transient,
+            Self::Entropy(_) | Self::NotASecret(_) => Class::Transient,
             Self::Incomplete(_) | Self::Spec(_) | Self::Serialise(_) | Self::Panicked => Class::Refused,
         }
     }

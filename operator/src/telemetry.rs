@@ -24,14 +24,35 @@ pub enum Error {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
+/// The client logs the whole answer when it cannot read one, and an answer may hold a Secret. Behind whatever `--log-filter` says,
+/// these lines stay off; what went wrong is in our own log.
+const NEVER: &str = "kube_client::client=off";
+
 /// Starts logging for the whole process.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), Error> {
-    let parsed =
-        EnvFilter::builder().parse(filter).map_err(|source| Error::Filter { filter: filter.to_owned(), source })?;
+    let parsed = parse(filter).map_err(|source| Error::Filter { filter: filter.to_owned(), source })?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => subscriber.finish().try_init()?,
         LogFormat::Json => subscriber.json().finish().try_init()?,
     }
     Ok(())
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    Ok(EnvFilter::builder().parse(filter)?.add_directive(NEVER.parse()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_may_hold_a_secret_are_never_logged() {
+        for filter in ["info", "trace", "kube_client=trace", "kube_client::client=trace"] {
+            let parsed = parse(filter).unwrap().to_string();
+            assert!(parsed.contains(NEVER) && !parsed.contains("kube_client::client=trace"), "{parsed}");
+        }
+        assert!(parse("a=nonsense").is_err());
+    }
 }

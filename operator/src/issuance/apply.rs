@@ -15,7 +15,7 @@ pub(super) async fn create_secret(client: &Client, namespace: &str, secret: &Sec
     match api.create(&params, secret).await {
         Ok(created) => Ok(Some(created)),
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
-        Err(error) => Err(Error::api("create the key's Secret")(error)),
+        Err(error) => Err(Error::secret("create the key's Secret")(error)),
     }
 }
 

@@ -70,7 +70,7 @@ async fn secret<K: KeyKind>(
 ) -> Result<Option<(String, String, Found)>, Error> {
     let Some((secret_name, entry)) = secret_to_read(key, name) else { return Ok(None) };
     let api = Api::<Secret>::namespaced(client.clone(), namespace);
-    let secret = api.get_opt(&secret_name).await.map_err(Error::api("read the key's Secret"))?;
+    let secret = api.get_opt(&secret_name).await.map_err(Error::secret("read the key's Secret"))?;
     let uid = key.meta().uid.as_deref();
     let found = secret.map_or(Found::Absent, |secret| Found::Present {
         ours: secret.metadata.owner_references.iter().flatten().any(|owner| Some(owner.uid.as_str()) == uid),
