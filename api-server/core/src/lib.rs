@@ -13,16 +13,25 @@
 //! | [`permission`] | permission queries of a verification, and what a root key may do |
 //! | [`verify`] | the verdict about one key |
 //! | [`limit`] | who is admitted by a rate limit: the algorithms, and several counters as one |
+//! | [`overrides`] | exceptions to a limit by identifier |
+//! | [`plan`] | which limits a verification evaluates |
+//! | [`credits`], [`calendar`] | spending and refilling a balance |
+//! | [`address`] | from which networks a key may be used |
 //! | [`counter_id`] | which counter a limit or a balance runs on |
 //! | [`duration`], [`time`] | spans and points of time, in their written forms |
 
+pub mod address;
+pub mod calendar;
 pub mod counter_id;
+pub mod credits;
 pub mod duration;
 pub mod hash;
 pub mod id;
 pub mod key;
 pub mod limit;
+pub mod overrides;
 pub mod permission;
+pub mod plan;
 pub mod record;
 pub mod time;
 pub mod verify;
