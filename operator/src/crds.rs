@@ -28,11 +28,13 @@ fn files() -> Result<Vec<(String, String)>, Error> {
 
 /// Prints all definitions as one YAML stream.
 pub fn print() -> Result<(), Error> {
-    let mut output = std::io::stdout().lock();
-    for (_, yaml) in files()? {
-        write!(output, "---\n{yaml}")?;
+    let files = files()?;
+    let texts: Vec<&str> = files.iter().flat_map(|(_, yaml)| ["---\n", yaml]).collect();
+    match std::io::stdout().lock().write_all(texts.concat().as_bytes()) {
+        // Whoever reads has read enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
-    Ok(())
 }
 
 /// Writes one file a kind into `directory`, which is made if it is not there.

@@ -32,5 +32,5 @@ fn start(args: RunArgs, flags: Flags) -> anyhow::Result<ExitCode> {
     let ended = runtime.block_on(run::run(args, flags));
     // Reconciles that outlived their deadline must not hold the process.
     runtime.shutdown_background();
-    ended.map(ExitCode::from).context("the operator could not run")
+    Ok(ExitCode::from(ended?))
 }

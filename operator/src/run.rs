@@ -33,23 +33,22 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The kinds without which nothing can be done.
 const KINDS: [&str; 4] = ["apikeys", "rootkeys", "keyspaces", "verifypools"];
 
-/// Why nothing could be started.
+/// Why nothing could be started. Each text is whole, so that none is printed twice in a chain of causes.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No kubeconfig and not in a cluster, or one that cannot be used.
     #[error("failed to find the Kubernetes API: {0}; set KUBECONFIG or run in a pod")]
-    Config(#[source] Box<kube::config::InferConfigError>),
+    Config(Box<kube::config::InferConfigError>),
     /// The configuration leads to no client.
     #[error("failed to make a Kubernetes client: {0}")]
-    Client(#[source] Box<kube::Error>),
+    Client(Box<kube::Error>),
     /// `--ops-listen` cannot be bound.
-    #[error("failed to listen on {address} (--ops-listen): {source}")]
+    #[error("failed to listen on {address} (--ops-listen): {reason}")]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
         /// Why.
-        #[source]
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The operating system gave no signal handlers.
     #[error("failed to set up the process: {0}")]
@@ -68,7 +67,7 @@ pub async fn run(args: RunArgs, flags: Flags) -> Result<u8, Error> {
     let config = kube::Config::infer().await.map_err(|error| Error::Config(Box::new(error)))?;
     let client = Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))?;
     let address = args.ops_listen;
-    let listener = ops::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+    let listener = ops::bind(address).await.map_err(|reason| Error::Listen { address, reason })?;
     tracing::info!(ops.listen = %listener.local_addr()?, "serving health checks, metrics and z-pages");
     let router = ops::router(flags, presence.clone(), &shutdown, registry);
     let ops = tokio::spawn(ops::serve(listener, router, stop_ops.clone()));
