@@ -154,7 +154,9 @@ impl Fold {
         let UnresolvedKey { mut record, keyspace, hashes, seniority } =
             record::unresolved_key(object, |text| self.names.share(text));
         record.keyspace_id = self.names.keyspace_id(&key.namespace, &keyspace);
-        self.names.resolve(&mut record);
+        if self.is_complete() {
+            self.names.resolve(&mut record); // before that all are resolved at once, when every name is known
+        }
         let new = Key { namespace, record: Arc::new(record), hashes: hashes.clone() };
         if let Some(old) = self.keys.insert(key.clone(), new) {
             self.release_keys(&key, &old, &hashes, changes);
@@ -233,12 +235,8 @@ impl Fold {
 
     fn add_everything(&mut self, changes: &mut Vec<Change>) {
         for key in self.keys.values_mut() {
-            // Roles and identities that came after the key are known now.
-            if !key.record.roles.is_empty() || key.record.identity.is_some() {
-                let mut record = KeyRecord::clone(&key.record);
-                self.names.resolve(&mut record);
-                key.record = Arc::new(record);
-            }
+            // Not shared with the index yet, so nothing is copied.
+            self.names.resolve(Arc::make_mut(&mut key.record));
         }
         let keys = self.keys.values().flat_map(|key| key.hashes.iter().map(|h| (key.namespace, h.hash)));
         for (namespace, hash) in keys {

@@ -50,13 +50,19 @@ impl Names {
                 permissions.push(permission.clone());
             }
         }
-        record.permissions = permissions.into();
-        if let Some(identity) = &record.identity {
+        if *permissions != *record.permissions {
+            record.permissions = permissions.into();
+        }
+        if let Some(identity) = &mut record.identity {
             let name = (record.namespace.clone(), Arc::from(&*identity.external_id));
-            record.identity = Some(match self.identities.get(&name) {
-                Some(known) => known.clone(),
-                None => Arc::new(bare_identity(&record.namespace, &identity.external_id)),
-            });
+            if let Some(known) = self.identities.get(&name) {
+                *identity = known.clone();
+            } else {
+                let bare = bare_identity(&record.namespace, &identity.external_id);
+                if **identity != bare {
+                    *identity = Arc::new(bare);
+                }
+            }
         }
     }
 
