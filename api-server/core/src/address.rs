@@ -141,6 +141,8 @@ mod tests {
             ("2001:db8::1", "2001:db8::1", "2001:db8::2"),
             ("::ffff:10.0.0.0/104", "10.1.1.1", "11.0.0.0"),
             ("::ffff:10.0.0.1", "10.0.0.1", "10.0.0.2"),
+            ("::ffff:10.0.0.0/96", "192.0.2.1", "::fffe:0:1"),
+            ("::ffff:10.0.0.0/95", "::fffe:0:1", "10.0.0.1"),
         ] {
             let network = Cidr::parse(network).unwrap();
             assert!(network.contains(ip(inside)), "{network:?} {inside}");

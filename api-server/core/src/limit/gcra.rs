@@ -138,6 +138,15 @@ mod tests {
     }
 
     #[test]
+    fn reset_is_never_early() {
+        assert_eq!(
+            decide(GcraState::default(), limit(3), 3, 1, Millis(0)).1.reset,
+            Millis(334),
+            "a third of a second is 333.3 ms"
+        );
+    }
+
+    #[test]
     fn a_limit_of_zero_denies_and_says_a_window() {
         let denied = Decision { allowed: false, remaining: 0, reset: Millis(1_007) };
         assert_eq!(decide(GcraState::default(), limit(0), 5, 0, Millis(7)), (GcraState::default(), denied));

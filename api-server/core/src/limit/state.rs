@@ -113,6 +113,21 @@ mod tests {
         assert_eq!((state, decision.remaining), (CounterState::Bucket(GcraState::new(4, Millis(5_500))), 6));
     }
 
+    #[test]
+    fn a_bucket_counts_as_its_level_rounded_up() {
+        let bucket = CounterState::Bucket(GcraState::new(3, Millis(5_000)));
+        let sliding = rule(Algorithm::SlidingWindow, 3);
+        assert!(!bucket.decide(&sliding, 1, Millis(5_100)).1.allowed, "2.7 of 3");
+        assert!(bucket.decide(&sliding, 1, Millis(5_400)).1.allowed, "1.8 of 3");
+    }
+
+    #[test]
+    fn a_window_ahead_of_the_clock_becomes_a_bucket_ahead_of_it() {
+        let windows = CounterState::Window(WindowState { window: 5, current: 2, previous: 0 });
+        let (state, _) = windows.decide(&rule(Algorithm::Gcra { burst: None }, 3), 1, Millis(1_000));
+        assert_eq!(state, CounterState::Bucket(GcraState::new(3, Millis(5_000))));
+    }
+
     proptest! {
         #[test]
         fn what_is_forgettable_changes_nothing(
