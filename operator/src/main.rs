@@ -8,7 +8,15 @@ use keyplane_operator::config::{Cli, Command, RunArgs};
 use keyplane_operator::{crds, run, telemetry};
 use zpages::Flags;
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    run_command().unwrap_or_else(|error| {
+        // One line, and never a backtrace: what stops a start is a matter of configuration, not of code.
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run_command() -> anyhow::Result<ExitCode> {
     let command = Cli::command();
     let matches = command.clone().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());

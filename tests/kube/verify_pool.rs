@@ -224,6 +224,8 @@ async fn a_selected_namespace_is_served_when_it_appears(cluster: Arc<Cluster>) -
         served().await.map(|served| served == (Some(0), String::new()))
     })
     .await?;
+    // Settled, so that only the namespace itself can have the pool looked at again.
+    with_reason(&namespace, "edge", "AsSpecified").await?;
     let tenant = cluster.namespace("pool-selected").await?;
     cluster.kubectl().run(&["label", "namespace", tenant.name(), &format!("served-by={label}")]).await?;
     eventually("the new one is served", SOON, || async {
