@@ -8,6 +8,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::counters::Held;
+
 /// The families, registered by [`Metrics::register`]. Updating one is an atomic addition.
 #[derive(Default)]
 pub struct Metrics {
@@ -17,6 +19,14 @@ pub struct Metrics {
     root_keys: Gauge,
     feed_events: Counter,
     feed_errors: Counter,
+    counters: Gauge,
+    counters_refused: Gauge,
+    rate_limits: Family<OutcomeLabel, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -41,6 +51,13 @@ impl Metrics {
         registry.register("keyplane_index_keys", "ApiKey objects held in memory", self.keys.clone());
         registry.register("keyplane_index_root_keys", "RootKey objects held in memory", self.root_keys.clone());
         registry.register("keyplane_feed_events", "Events taken from the registry", self.feed_events.clone());
+        registry.register("keyplane_rate_limits", "Answers of ratelimit.limit by outcome", self.rate_limits.clone());
+        registry.register("keyplane_counters", "Counters of limits held in memory", self.counters.clone());
+        registry.register(
+            "keyplane_counters_refused",
+            "Requests refused because no new counter could be held",
+            self.counters_refused.clone(),
+        );
         registry.register("keyplane_feed_errors", "Times that a watch of the registry broke", self.feed_errors.clone());
     }
 
@@ -52,6 +69,17 @@ impl Metrics {
     /// A request was answered. `route` is the pattern, not the path.
     pub fn answered(&self, route: &str, status: StatusCode) {
         self.requests.get_or_create(&RequestLabels { route: route.to_owned(), status: status.as_u16() }).inc();
+    }
+
+    /// A limit was asked for.
+    pub fn rate_limited(&self, passed: bool) {
+        self.rate_limits.get_or_create(&OutcomeLabel { outcome: if passed { "passed" } else { "denied" } }).inc();
+    }
+
+    /// What the counters hold now.
+    pub fn counters_hold(&self, held: Held) {
+        self.counters.set(i64::try_from(held.counters).unwrap_or(i64::MAX));
+        self.counters_refused.set(i64::try_from(held.refused).unwrap_or(i64::MAX));
     }
 
     /// An event came from the registry.

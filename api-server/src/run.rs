@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use prometheus_client::registry::Registry as MetricRegistry;
@@ -12,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use zpages::{Check, Flags, ZPages};
 
 use crate::bootstrap;
+use crate::clock;
 use crate::config::{Args, RegistryChoice};
+use crate::counters::Local;
 use crate::engine::Engine;
 use crate::feed::Feed;
 use crate::http::{self, Api, serve};
@@ -40,7 +43,9 @@ pub async fn run(args: Args, flags: Flags) -> anyhow::Result<()> {
     let feed = Feed { index: index.clone(), readiness: readiness.clone(), metrics: metrics.clone() };
     let mut feeding = tokio::spawn(feed.run(registry, overlay));
 
-    let api = Api { engine: Arc::new(Engine::new(index)), metrics, readiness: readiness.clone() };
+    let counters = Arc::new(Local::default());
+    let sweeping = tokio::spawn(sweep(counters.clone(), metrics.clone()));
+    let api = Api { engine: Arc::new(Engine::new(index, counters)), metrics, readiness: readiness.clone() };
     let mut serving = tokio::spawn(serve::serve(api_socket, http::router(api), stop.api.clone()));
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
     if let Some(message) = message {
@@ -60,11 +65,27 @@ pub async fn run(args: Args, flags: Flags) -> anyhow::Result<()> {
     stop.api.cancel();
     serving.await?.context("failed to serve the API")?;
     feeding.abort();
+    sweeping.abort();
     // Last, so that health and metrics can be read while requests drain.
     stop.ops.cancel();
     ops.await?.context("failed to serve the operational endpoints")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Between two pieces of sweeping. All shards have their turn in about half a minute.
+const SWEEP_EVERY: Duration = Duration::from_millis(100);
+
+/// Forgets counters whose time is over, a piece at a time. Never returns.
+async fn sweep(counters: Arc<Local>, metrics: Arc<Metrics>) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    for round in 0_usize.. {
+        ticks.tick().await;
+        counters.sweep(round, clock::now());
+        if round % 50 == 0 {
+            metrics.counters_hold(counters.held());
+        }
+    }
 }
 
 /// What a task that should go on for ever left behind.

@@ -28,6 +28,8 @@ pub enum Kind {
     RateLimit,
     /// A `RateLimitOverride`: `rlor_…`.
     Override,
+    /// A limit of one key or one identity: `rl_…`.
+    Limit,
 }
 
 impl Kind {
@@ -42,6 +44,7 @@ impl Kind {
             Self::Permission => "perm",
             Self::RateLimit => "rlns",
             Self::Override => "rlor",
+            Self::Limit => "rl",
         }
     }
 }

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::hash::KeyHash;
 use crate::permission::Grants;
+use crate::plan::{Configured, Limits, Owner};
 use crate::time::Millis;
 
 /// One key, as verification reads it.
@@ -38,9 +39,49 @@ pub struct KeyRecord {
     pub own_permissions: usize,
     /// Names of the key's roles, those included that no `KeyRole` describes.
     pub roles: Box<[Arc<str>]>,
+    /// Limits of the key alone.
+    pub own_limits: Box<[Configured]>,
+    /// Those of the `RateLimit`s that apply to it, the oldest first.
+    pub selected_limits: Box<[Configured]>,
 }
 
 impl KeyRecord {
+    /// An enabled key that has nothing yet but its names.
+    pub fn bare(id: &str, namespace: Arc<str>, object_name: &str, keyspace_id: Arc<str>) -> Self {
+        Self {
+            id: id.into(),
+            namespace,
+            object_name: object_name.into(),
+            keyspace_id,
+            display_name: None,
+            enabled: true,
+            expires: None,
+            meta: None,
+            identity: None,
+            permissions: Box::default(),
+            own_permissions: 0,
+            roles: Box::default(),
+            own_limits: Box::default(),
+            selected_limits: Box::default(),
+        }
+    }
+
+    /// Whose counters its limits run on.
+    pub fn owner(&self) -> Owner<'_> {
+        Owner {
+            namespace: &self.namespace,
+            key_id: &self.id,
+            keyspace_id: &self.keyspace_id,
+            identity: self.identity.as_ref().map(|identity| (&*identity.id, &*identity.external_id)),
+        }
+    }
+
+    /// All its limits, in the order in which they shadow each other.
+    pub fn limits(&self) -> Limits<'_> {
+        let identity = self.identity.as_ref().map_or(&[][..], |identity| &identity.limits);
+        Limits { key: &self.own_limits, identity, selected: &self.selected_limits }
+    }
+
     /// Whether the key carries exactly this permission. Cost: a comparison with each permission, usually a handful.
     pub fn has_permission(&self, permission: &str) -> bool {
         self.permissions.iter().any(|have| **have == *permission)
@@ -56,12 +97,17 @@ pub struct IdentityRecord {
     pub external_id: Box<str>,
     /// Any JSON object, from the `Identity` object if there is one.
     pub meta: Option<Box<RawValue>>,
+    /// Limits that all its keys share, from the `Identity` object if there is one.
+    pub limits: Box<[Configured]>,
 }
 
 impl PartialEq for IdentityRecord {
     fn eq(&self, other: &Self) -> bool {
         let text = |record: &Self| record.meta.as_ref().map(|meta| meta.get().to_owned());
-        self.id == other.id && self.external_id == other.external_id && text(self) == text(other)
+        self.id == other.id
+            && self.external_id == other.external_id
+            && text(self) == text(other)
+            && self.limits == other.limits
     }
 }
 

@@ -82,18 +82,9 @@ mod tests {
 
     fn record() -> KeyRecord {
         KeyRecord {
-            id: "key_1".into(),
-            namespace: "team-a".into(),
-            object_name: "acme".into(),
-            keyspace_id: "api_1".into(),
-            display_name: None,
-            enabled: true,
-            expires: None,
-            meta: None,
-            identity: None,
             permissions: ["invoices.read".into()].into(),
             own_permissions: 1,
-            roles: [].into(),
+            ..KeyRecord::bare("key_1", "team-a".into(), "acme", "api_1".into())
         }
     }
 

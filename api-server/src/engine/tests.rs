@@ -2,6 +2,7 @@ use keyplane_core::permission::Grants;
 use keyplane_core::record::RootRecord;
 
 use super::*;
+use crate::counters::Local;
 use crate::index::{Change, NamespaceId, Namespaces};
 
 const NOW: Millis = Millis(1_000);
@@ -28,20 +29,11 @@ impl World {
         let (a, shared) = namespaces.number("team-a");
         let (b, _) = namespaces.number("team-b");
         let record = Arc::new(KeyRecord {
-            id: "key_1".into(),
-            namespace: shared,
-            object_name: "k".into(),
-            keyspace_id: "api_1".into(),
-            display_name: None,
-            enabled: true,
-            expires: None,
-            meta: None,
-            identity: None,
             permissions: ["read".into()].into(),
             own_permissions: 1,
-            roles: [].into(),
+            ..KeyRecord::bare("key_1", shared, "k", "api_1".into())
         });
-        let world = Self { engine: Engine::new(index.clone()), index, a };
+        let world = Self { engine: Engine::new(index.clone(), Arc::new(Local::default())), index, a };
         world.index.apply(vec![Change::PutKey(KeyEntry {
             namespace: a,
             hash: KeyHash::of("k"),
@@ -58,9 +50,9 @@ impl World {
         self.index.apply(vec![Change::PutCaller(KeyHash::of(plain), entry)]);
     }
 
-    fn ask(&self, caller: &str, key: &str, permissions: Option<&str>, keyspaces: &[&str]) -> Result<Code, QueryError> {
+    fn ask(&self, caller: &str, key: &str, permissions: Option<&str>, keyspaces: &[&str]) -> Result<Code, VerifyError> {
         let caller = self.engine.caller(caller, NOW).unwrap();
-        let request = Request { hash: KeyHash::of(key), permissions, keyspaces };
+        let request = Request { hash: KeyHash::of(key), permissions, keyspaces, limits: &[] };
         let verdict = self.engine.verify(&caller, &request, NOW)?;
         assert_eq!(verdict.record.is_none(), verdict.code == Code::NotFound);
         Ok(verdict.code)

@@ -4,18 +4,21 @@
 //! id into the identity. Whatever the order in which objects arrive, the same objects give the same index.
 
 mod claims;
+mod limits;
 mod names;
 mod sources;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use keyplane_api::limit_record;
 use keyplane_api::record::{self, ResolvedRoot, UnresolvedKey};
 use keyplane_api::{ApiKey, RootKey};
 use keyplane_core::hash::KeyHash;
 use keyplane_core::record::{KeyRecord, RootRecord, ServedHash};
 
 use self::claims::Claims;
+use self::limits::Limits;
 use self::names::Names;
 use self::sources::Sources;
 use crate::index::{CallerEntry, Change, KeyEntry, NamespaceId, Namespaces};
@@ -26,6 +29,7 @@ pub(super) struct Fold {
     sources: Sources,
     namespaces: Namespaces,
     names: Names,
+    limits: Limits,
     keys: HashMap<Arc<ObjectKey>, Key>,
     callers: HashMap<Arc<ObjectKey>, Caller>,
     /// Who has a hash, for keys within their namespace.
@@ -38,6 +42,9 @@ struct Key {
     namespace: NamespaceId,
     record: Arc<KeyRecord>,
     hashes: Vec<ServedHash>,
+    /// The name of its keyspace and its labels: what `RateLimit`s select keys by.
+    keyspace: Arc<str>,
+    labels: BTreeMap<String, String>,
 }
 
 struct Caller {
@@ -53,6 +60,7 @@ impl Fold {
             sources: Sources::new(sources),
             namespaces: Namespaces::default(),
             names: Names::default(),
+            limits: Limits::default(),
             keys: HashMap::new(),
             callers: HashMap::new(),
             key_claims: Claims::default(),
@@ -121,7 +129,15 @@ impl Fold {
                 let touched = self.names.put_identity(&key, &age, record::identity(&object));
                 self.resolve_again(&key.namespace, changes, |record| has_identity(record, &touched));
             }
-            Object::Keyspace(_) | Object::KeyPermission(_) | Object::RateLimit(_) | Object::RateLimitOverride(_) => {}
+            Object::RateLimit(object) => {
+                let changed = self.limits.put_limit(&key, age, limit_record::rate_limit(&object));
+                self.limits_changed(&key.namespace, changed, changes);
+            }
+            Object::RateLimitOverride(object) => {
+                let changed = self.limits.put_override(&key, age, limit_record::rate_limit_override(&object));
+                self.limits_changed(&key.namespace, changed, changes);
+            }
+            Object::Keyspace(_) | Object::KeyPermission(_) => {}
         }
     }
 
@@ -145,7 +161,11 @@ impl Fold {
                 let touched = self.names.remove_identity(key);
                 self.resolve_again(&key.namespace, changes, |record| has_identity(record, &touched));
             }
-            Kind::Keyspace | Kind::KeyPermission | Kind::RateLimit | Kind::RateLimitOverride => {}
+            Kind::RateLimit | Kind::RateLimitOverride => {
+                let changed = self.limits.remove(key);
+                self.limits_changed(&key.namespace, changed, changes);
+            }
+            Kind::Keyspace | Kind::KeyPermission => {}
         }
     }
 
@@ -154,10 +174,13 @@ impl Fold {
         let UnresolvedKey { mut record, keyspace, hashes, seniority } =
             record::unresolved_key(object, |text| self.names.share(text));
         record.keyspace_id = self.names.keyspace_id(&key.namespace, &keyspace);
+        let labels = object.metadata.labels.clone().unwrap_or_default();
         if self.is_complete() {
-            self.names.resolve(&mut record); // before that all are resolved at once, when every name is known
+            // Before that all are resolved at once, when every name is known.
+            self.names.resolve(&mut record);
+            record.selected_limits = self.limits.of_key(&record, &keyspace, &labels);
         }
-        let new = Key { namespace, record: Arc::new(record), hashes: hashes.clone() };
+        let new = Key { namespace, record: Arc::new(record), hashes: hashes.clone(), keyspace, labels };
         if let Some(old) = self.keys.insert(key.clone(), new) {
             self.release_keys(&key, &old, &hashes, changes);
         }
@@ -214,7 +237,16 @@ impl Fold {
         changes.push(entry.map_or(Change::RemoveCaller(hash), |entry| Change::PutCaller(hash, entry)));
     }
 
-    /// Resolves the names of a namespace's keys anew, after a role or an identity changed. Cost: a walk over all keys; roles and
+    /// A `RateLimit` or an override came, changed or went: the namespace's named limits and what selects its keys.
+    fn limits_changed(&mut self, namespace: &str, changed: bool, changes: &mut Vec<Change>) {
+        if changed && self.is_complete() {
+            let (id, _) = self.namespaces.number(namespace);
+            changes.push(Change::PutLimits(id, self.limits.named_in(namespace)));
+            self.resolve_again(namespace, changes, |_| true);
+        }
+    }
+
+    /// Resolves the names of a namespace's keys anew, after a role, an identity or a limit changed. Cost: a walk over all keys; roles and
     /// identities change rarely, keys refer to them by the thousand.
     fn resolve_again(&mut self, namespace: &str, changes: &mut Vec<Change>, concerned: impl Fn(&KeyRecord) -> bool) {
         if !self.is_complete() {
@@ -224,9 +256,7 @@ impl Fold {
             if object.namespace != namespace || !concerned(&key.record) {
                 continue;
             }
-            let mut record = KeyRecord::clone(&key.record);
-            self.names.resolve(&mut record);
-            key.record = Arc::new(record);
+            key.resolve(&self.names, &self.limits);
             let owned =
                 key.hashes.iter().filter(|h| self.key_claims.owner(&(key.namespace, h.hash)) == Some(&**object));
             changes.extend(owned.filter_map(|served| key.entry(served.hash)).map(Change::PutKey));
@@ -234,9 +264,15 @@ impl Fold {
     }
 
     fn add_everything(&mut self, changes: &mut Vec<Change>) {
+        self.limits.go_live();
         for key in self.keys.values_mut() {
             // Not shared with the index yet, so nothing is copied.
-            self.names.resolve(Arc::make_mut(&mut key.record));
+            let record = Arc::make_mut(&mut key.record);
+            self.names.resolve(record);
+            record.selected_limits = self.limits.of_key(record, &key.keyspace, &key.labels);
+        }
+        for (namespace, limits) in self.limits.named() {
+            changes.push(Change::PutLimits(self.namespaces.number(namespace).0, limits));
         }
         let keys = self.keys.values().flat_map(|key| key.hashes.iter().map(|h| (key.namespace, h.hash)));
         for (namespace, hash) in keys {
@@ -267,6 +303,13 @@ fn end_of(hashes: &[ServedHash], hash: KeyHash) -> Option<ServedHash> {
 }
 
 impl Key {
+    fn resolve(&mut self, names: &Names, limits: &Limits) {
+        let mut record = KeyRecord::clone(&self.record);
+        names.resolve(&mut record);
+        record.selected_limits = limits.of_key(&record, &self.keyspace, &self.labels);
+        self.record = Arc::new(record);
+    }
+
     fn entry(&self, hash: KeyHash) -> Option<KeyEntry> {
         let ServedHash { hash, valid_until } = end_of(&self.hashes, hash)?;
         Some(KeyEntry { namespace: self.namespace, hash, valid_until, record: self.record.clone() })

@@ -4,10 +4,11 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use keyplane_core::permission::QueryError;
+use keyplane_core::plan::PlanError;
 use serde::Serialize;
 
 use super::envelope::Meta;
-use crate::engine::CallerError;
+use crate::engine::{CallerError, RateLimitError, VerifyError};
 
 /// One field of a request that breaks its rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,6 +37,10 @@ pub(crate) enum ApiError {
     Caller(CallerError),
     /// The permission query can't be read.
     Query(QueryError),
+    /// The caller lacks a permission.
+    Forbidden(String),
+    /// The request names something that the key doesn't have.
+    Precondition(String),
     /// The request took longer than allowed.
     Timeout,
     /// The index is not complete yet: an answer about a key could be wrong.
@@ -67,13 +72,34 @@ impl From<CallerError> for ApiError {
     }
 }
 
-impl From<QueryError> for ApiError {
-    fn from(error: QueryError) -> Self {
-        Self::Query(error)
+impl From<VerifyError> for ApiError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Query(error) => Self::Query(error),
+            VerifyError::Limit(error @ PlanError::Unknown { .. }) => Self::Precondition(error.to_string()),
+            VerifyError::Limit(error @ PlanError::Inline { .. }) => Self::invalid("body.ratelimits", error.to_string()),
+            VerifyError::Lease(_) => Self::NotReady,
+        }
+    }
+}
+
+impl From<RateLimitError> for ApiError {
+    fn from(error: RateLimitError) -> Self {
+        match error {
+            RateLimitError::Forbidden(_) => Self::Forbidden(error.to_string()),
+            RateLimitError::Limit(error) => Self::invalid("body", error.to_string()),
+            RateLimitError::Lease(_) => Self::NotReady,
+        }
     }
 }
 
 impl ApiError {
+    /// One field that breaks a rule.
+    fn invalid(location: &str, message: String) -> Self {
+        let detail = format!("The request is invalid: {message} ({location}).");
+        Self::InvalidInput { detail, errors: vec![FieldError { location: location.to_owned(), message, fix: None }] }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::InvalidInput { .. } | Self::Unreadable(_) | Self::Malformed(_) | Self::Query(_) => {
@@ -81,7 +107,8 @@ impl ApiError {
             }
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Caller(CallerError::Unknown) => StatusCode::UNAUTHORIZED,
-            Self::Caller(CallerError::Disabled | CallerError::Expired) => StatusCode::FORBIDDEN,
+            Self::Caller(CallerError::Disabled | CallerError::Expired) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Precondition(_) => StatusCode::PRECONDITION_FAILED,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unexpected => StatusCode::INTERNAL_SERVER_ERROR,
@@ -95,6 +122,8 @@ impl ApiError {
             Self::Caller(CallerError::Unknown) => "Unauthorized",
             Self::Caller(CallerError::Disabled) => "Key is disabled",
             Self::Caller(CallerError::Expired) => "Forbidden",
+            Self::Forbidden(_) => "Insufficient Permissions",
+            Self::Precondition(_) => "Precondition Failed",
             Self::Timeout => "Request Timeout",
             Self::NotReady => "Service Unavailable",
             Self::Unexpected => "Internal Server Error",
@@ -111,6 +140,8 @@ impl ApiError {
             Self::Caller(CallerError::Unknown) => "unkey/authentication/key_not_found",
             Self::Caller(CallerError::Disabled) => "unkey/authorization/key_disabled",
             Self::Caller(CallerError::Expired) => "unkey/authorization/forbidden",
+            Self::Forbidden(_) => "unkey/authorization/insufficient_permissions",
+            Self::Precondition(_) => "unkey/application/precondition_failed",
             Self::Query(_) => "user/bad_request/permissions_query_syntax_error",
             Self::Timeout => "user/bad_request/request_timeout",
             Self::NotReady => "unkey/application/service_unavailable",
@@ -127,6 +158,7 @@ impl ApiError {
             Self::Caller(CallerError::Unknown) => "The provided root key is invalid.".to_owned(),
             Self::Caller(CallerError::Disabled) => "The provided root key is disabled.".to_owned(),
             Self::Caller(CallerError::Expired) => "The provided root key has expired.".to_owned(),
+            Self::Forbidden(why) | Self::Precondition(why) => why.clone(),
             Self::Query(error) => format!("The permission query is invalid: {error}."),
             Self::Timeout => "The request took too long.".to_owned(),
             Self::NotReady => "The server is starting and does not know every key yet.".to_owned(),

@@ -3,6 +3,7 @@
 //! | route | what it does |
 //! |---|---|
 //! | `POST /v2/keys.verifyKey` | verifies a key ([`v2::verify_key`]) |
+//! | `POST /v2/ratelimit.limit`, `/v2/ratelimit.multiLimit` | limits an identifier ([`v2::rate_limit`]) |
 //! | `GET /v2/liveness` | says that the process answers, in the API's envelope |
 //! | `GET /health/live`, `/health/ready`, `/health/startup` | for load balancers that see only this port |
 
@@ -39,6 +40,8 @@ pub struct Api {
 pub fn router(api: Api) -> Router {
     let routes = Router::new()
         .route("/v2/keys.verifyKey", post(v2::verify_key::handle))
+        .route("/v2/ratelimit.limit", post(v2::rate_limit::limit))
+        .route("/v2/ratelimit.multiLimit", post(v2::rate_limit::multi_limit))
         .route("/v2/liveness", get(v2::liveness))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

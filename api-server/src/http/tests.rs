@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
+use crate::counters::Local;
 use crate::feed::Feed;
 use crate::index::Index;
 use crate::registry::manifests::Manifests;
@@ -32,6 +33,9 @@ fn manifests() -> String {
     };
     [
         root("root", ROOT, ""),
+        root("limiter", "root-limiter", "").replace("api.*.verify_key", "ratelimit.*.limit"),
+        "---\napiVersion: keyplane.dev/v1alpha1\nkind: RateLimit\nmetadata: {name: sign-ups, namespace: team-a}\nspec: {limit: 5, window: 24h, overrides: [{identifier: blocked, limit: 0, window: 24h}]}\n".to_owned(),
+        key("limited", "a-limited-key", ", externalId: acme, rateLimits: [{name: requests, limit: 3, window: 24h, autoApply: true}, {name: exports, limit: 1, window: 24h}]"),
         root("disabled", "root-disabled", ", enabled: false"),
         root("expired", "root-expired", ", expires: 2020-01-01T00:00:00Z"),
         key("acme", KEY, ", displayName: ACME, externalId: acme, meta: {tier: gold}, permissions: [invoices.read], roles: [editor], expires: 2999-01-01T00:00:00Z"),
@@ -39,7 +43,7 @@ fn manifests() -> String {
         key("disabled", "a-disabled-key", ", enabled: false"),
         key("expired", "an-expired-key", ", expires: 2020-01-01T00:00:00Z"),
         "---\napiVersion: keyplane.dev/v1alpha1\nkind: KeyRole\nmetadata: {name: editor, namespace: team-a}\nspec: {permissions: [invoices.write]}\n".to_owned(),
-        "---\napiVersion: keyplane.dev/v1alpha1\nkind: Identity\nmetadata: {name: acme, namespace: team-a}\nspec: {externalId: acme, meta: {plan: pro}}\n".to_owned(),
+        "---\napiVersion: keyplane.dev/v1alpha1\nkind: Identity\nmetadata: {name: acme, namespace: team-a}\nspec: {externalId: acme, meta: {plan: pro}, rateLimits: [{name: shared, limit: 9, window: 24h}, {name: requests, limit: 9, window: 24h}]}\n".to_owned(),
     ]
     .concat()
 }
@@ -52,7 +56,7 @@ async fn served() -> Router {
     let feed = Feed { index: index.clone(), readiness: readiness.clone(), metrics: metrics.clone() };
     tokio::spawn(feed.run(registry, Vec::new()));
     readiness.wait_for_index().await;
-    router(Api { engine: Arc::new(Engine::new(index)), metrics, readiness })
+    router(Api { engine: Arc::new(Engine::new(index, Arc::new(Local::default()))), metrics, readiness })
 }
 
 struct Answered {
@@ -96,6 +100,14 @@ async fn data(app: &Router, body: Value) -> Value {
 async fn a_valid_key_shows_all_that_it_has() {
     let app = served().await;
     let keyspace = keyplane_api::record::keyspace_id("team-a", "default");
+    let identity_limit = |name: &str| {
+        let id = keyplane_core::id::from_name(
+            keyplane_core::id::Kind::Limit,
+            &keyplane_api::record::identity_id("team-a", "acme"),
+            name,
+        );
+        json!({"id": id, "name": name, "limit": 9, "duration": 86_400_000, "autoApply": false})
+    };
     let expected = json!({
         "valid": true,
         "code": "VALID",
@@ -107,7 +119,7 @@ async fn a_valid_key_shows_all_that_it_has() {
         "enabled": true,
         "permissions": ["invoices.read", "invoices.write"],
         "roles": ["editor"],
-        "identity": {"id": keyplane_api::record::identity_id("team-a", "acme"), "externalId": "acme", "meta": {"plan": "pro"}},
+        "identity": {"id": keyplane_api::record::identity_id("team-a", "acme"), "externalId": "acme", "meta": {"plan": "pro"}, "ratelimits": [identity_limit("shared"), identity_limit("requests")]},
     });
     assert_eq!(data(&app, json!({"key": KEY})).await, expected);
     assert_eq!(
@@ -222,7 +234,8 @@ async fn a_body_over_the_limit_is_413() {
 #[tokio::test]
 async fn a_server_with_half_an_index_says_so() {
     let (metrics, readiness) = (Arc::new(Metrics::default()), Readiness::default());
-    let app = router(Api { engine: Arc::new(Engine::new(Arc::default())), metrics, readiness });
+    let app =
+        router(Api { engine: Arc::new(Engine::new(Arc::default(), Arc::new(Local::default()))), metrics, readiness });
     let answered = verify_as(&app, ROOT, json!({"key": KEY})).await;
     assert_eq!(error(&answered).0, 503);
     let ready = |path| Request::get(path).body(Body::empty()).unwrap();
@@ -247,5 +260,139 @@ async fn other_routes_answer_as_clients_know_them() {
     assert_eq!((unknown.status, unknown.body), (StatusCode::NOT_FOUND, json!("404 page not found\n")));
     for path in ["/health/live", "/health/ready", "/health/startup"] {
         assert_eq!(send(&app, get(Method::GET, path)).await.status, StatusCode::OK);
+    }
+}
+
+/// Name, remaining and exceeded of each limit of a verification.
+fn limits(data: &Value) -> Vec<(String, u64, bool)> {
+    let limits = data["ratelimits"].as_array().cloned().unwrap_or_default();
+    let shown = |limit: &Value| {
+        (limit["name"].as_str().unwrap().to_owned(), limit["remaining"].as_u64().unwrap(), limit["exceeded"] == true)
+    };
+    limits.iter().map(shown).collect()
+}
+
+#[tokio::test]
+async fn limits_are_counted_and_nothing_is_counted_when_one_is_exceeded() {
+    let app = served().await;
+    let plain = json!({"key": "a-limited-key"});
+    let first = data(&app, plain.clone()).await;
+    assert_eq!(limits(&first), [("requests".to_owned(), 2, false)]);
+    let limit = &first["ratelimits"][0];
+    assert_eq!(
+        (limit["limit"].clone(), limit["duration"].clone(), limit["autoApply"].clone()),
+        (json!(3), json!(86_400_000), json!(true))
+    );
+    assert!(limit["id"].as_str().unwrap().starts_with("rl_") && limit["reset"].as_i64().unwrap() > 0);
+    // The identity's limit of the same name is shadowed by the key's own.
+    assert_eq!(first["identity"]["ratelimits"].as_array().unwrap().len(), 1);
+
+    let with_export = json!({"key": "a-limited-key", "ratelimits": [{"name": "exports"}]});
+    assert_eq!(data(&app, with_export.clone()).await["code"], "VALID");
+    let denied = data(&app, with_export).await;
+    assert_eq!((denied["valid"].clone(), denied["code"].clone()), (json!(false), json!("RATE_LIMITED")));
+    assert_eq!(limits(&denied), [("requests".to_owned(), 1, false), ("exports".to_owned(), 0, true)]);
+    assert_eq!(
+        limits(&data(&app, plain.clone()).await),
+        [("requests".to_owned(), 0, false)],
+        "the denied one did not count"
+    );
+    assert_eq!(data(&app, plain).await["code"], "RATE_LIMITED");
+}
+
+#[tokio::test]
+async fn a_request_may_bring_its_own_limit_and_a_shared_one_and_must_name_known_ones() {
+    let app = served().await;
+    let inline = json!({"key": "a-bare-key", "ratelimits": [{"name": "own", "limit": 1, "duration": 2_592_000_000_i64, "cost": 1}]});
+    let first = data(&app, inline.clone()).await;
+    assert_eq!((limits(&first), first["ratelimits"][0]["id"].clone()), (vec![("own".to_owned(), 0, false)], json!("")));
+    assert_eq!(data(&app, inline).await["code"], "RATE_LIMITED");
+    let shared = |cost: u32| json!({"key": KEY, "ratelimits": [{"name": "shared", "cost": cost}]});
+    assert_eq!(limits(&data(&app, shared(9)).await), [("shared".to_owned(), 0, false)]);
+    let other_key_of_acme = json!({"key": "a-limited-key", "ratelimits": [{"name": "shared"}]});
+    assert_eq!(data(&app, other_key_of_acme).await["code"], "RATE_LIMITED", "all keys of an identity share it");
+
+    let unknown = verify_as(&app, ROOT, json!({"key": KEY, "ratelimits": [{"name": "unknown"}]})).await;
+    assert_eq!(error(&unknown), (412, "Precondition Failed", "unkey/application/precondition_failed"));
+    let disabled = json!({"key": "a-disabled-key", "ratelimits": [{"name": "unknown"}]});
+    assert_eq!(
+        data(&app, disabled).await["code"],
+        "DISABLED",
+        "only a key that is valid so far is asked for its limits"
+    );
+    let no_limit =
+        verify_as(&app, ROOT, json!({"key": KEY, "ratelimits": [{"name": "own", "limit": 1, "duration": 500}]})).await;
+    assert_eq!(error(&no_limit), (400, "Bad Request", "unkey/application/invalid_input"));
+}
+
+async fn limit_as(app: &Router, root: &str, operation: &str, body: Value) -> Answered {
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("/v2/ratelimit.{operation}"))
+        .header("authorization", format!("Bearer {root}"))
+        .header("content-type", "application/json");
+    send(app, request.body(body.to_string().into()).unwrap()).await
+}
+
+#[tokio::test]
+async fn an_identifier_is_limited_with_and_without_an_object() {
+    let app = served().await;
+    for namespace in ["sign-ups", "never-heard-of"] {
+        let body = json!({"namespace": namespace, "identifier": "jane", "limit": 2, "duration": 2_592_000_000_i64});
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let answered = limit_as(&app, "root-limiter", "limit", body.clone()).await;
+            assert_eq!(answered.status, StatusCode::OK, "a denial is an answer, too");
+            let data = &answered.body["data"];
+            assert!(data["limit"] == 2 && data["reset"].as_i64().unwrap() > 0 && data.get("overrideId").is_none());
+            seen.push((data["success"] == true, data["remaining"].as_u64().unwrap()));
+        }
+        assert_eq!(seen, [(true, 1), (true, 0), (false, 0)], "{namespace}");
+    }
+    let blocked = json!({"namespace": "sign-ups", "identifier": "blocked", "limit": 2, "duration": 2_592_000_000_i64});
+    let answered = limit_as(&app, "root-limiter", "limit", blocked).await;
+    let data = &answered.body["data"];
+    assert_eq!(
+        (data["success"].clone(), data["limit"].clone()),
+        (json!(false), json!(0)),
+        "an override of 0 denies always"
+    );
+    assert!(data["overrideId"].as_str().unwrap().starts_with("rlor_"));
+}
+
+#[tokio::test]
+async fn several_limits_are_all_or_nothing() {
+    let app = served().await;
+    let item = |identifier: &str, limit: u32| json!({"namespace": "multi", "identifier": identifier, "limit": limit, "duration": 2_592_000_000_i64});
+    let ask = async |items: &[Value]| {
+        let mut answered = limit_as(&app, "root-limiter", "multiLimit", Value::Array(items.to_vec())).await;
+        let data = answered.body["data"].take();
+        let items = data["limits"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| (item["passed"] == true, item["remaining"].as_u64().unwrap()));
+        (data["passed"] == true, items.collect::<Vec<_>>())
+    };
+    assert_eq!(ask(&[item("a", 2), item("b", 1)]).await, (true, vec![(true, 1), (true, 0)]));
+    assert_eq!(ask(&[item("a", 2), item("b", 1)]).await, (false, vec![(true, 1), (false, 0)]));
+    assert_eq!(ask(&[item("a", 2)]).await, (true, vec![(true, 0)]), "the failed batch did not count");
+}
+
+#[tokio::test]
+async fn limiting_needs_its_permission_and_its_form() {
+    let app = served().await;
+    let body = json!({"namespace": "x", "identifier": "y", "limit": 1, "duration": 2_592_000_000_i64});
+    let forbidden = limit_as(&app, ROOT, "limit", body).await;
+    assert_eq!(error(&forbidden), (403, "Insufficient Permissions", "unkey/authorization/insufficient_permissions"));
+    for (operation, body) in [
+        ("limit", json!({"namespace": "x", "identifier": "y", "limit": 0, "duration": 2_592_000_000_i64})),
+        ("limit", json!({"namespace": "x", "identifier": "y", "limit": 1, "duration": 999})),
+        ("limit", json!({"namespace": "x", "limit": 1, "duration": 2_592_000_000_i64})),
+        ("multiLimit", json!([])),
+        ("multiLimit", json!({"namespace": "x", "identifier": "y", "limit": 1, "duration": 2_592_000_000_i64})),
+    ] {
+        let answered = limit_as(&app, "root-limiter", operation, body.clone()).await;
+        assert_eq!(error(&answered), (400, "Bad Request", "unkey/application/invalid_input"), "{body}");
     }
 }

@@ -8,6 +8,7 @@
 //! **Cost**: a lookup hashes nothing (SHA-256 is uniform already) and touches two or three cache lines; a change of one key among a
 //! million copies about 250 entries.
 
+mod limits;
 mod shard;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use keyplane_core::hash::KeyHash;
 use keyplane_core::record::{KeyRecord, RootRecord};
 use keyplane_core::time::Millis;
 
+pub use self::limits::{Exception, NamedLimit, NamedLimits};
 use self::shard::Shard;
 
 /// Shards of the key table. At a million keys each holds about 250 entries of 56 bytes, which is what one change copies (14 KiB).
@@ -63,6 +65,8 @@ pub enum Change {
     PutCaller(KeyHash, CallerEntry),
     /// Forget the caller.
     RemoveCaller(KeyHash),
+    /// These are the named limits of the namespace now.
+    PutLimits(NamespaceId, Arc<NamedLimits>),
 }
 
 /// See the module.
@@ -70,6 +74,8 @@ pub struct Index {
     shards: Box<[ArcSwap<Shard>]>,
     /// Root keys are few and change rarely: one table, copied whole.
     callers: ArcSwap<HashMap<KeyHash, CallerEntry>>,
+    /// One table a namespace; the outer one is copied when a namespace changes.
+    limits: ArcSwap<HashMap<NamespaceId, Arc<NamedLimits>>>,
     /// Differs in each process, so that nobody can prepare hashes that crowd one bucket.
     seed: u64,
 }
@@ -78,7 +84,7 @@ impl Default for Index {
     fn default() -> Self {
         let seed = RandomState::new().hash_one(0_u8);
         let shards = (0..SHARDS).map(|_| ArcSwap::from_pointee(Shard::default())).collect();
-        Self { shards, callers: ArcSwap::default(), seed }
+        Self { shards, callers: ArcSwap::default(), limits: ArcSwap::default(), seed }
     }
 }
 
@@ -92,6 +98,11 @@ impl Index {
     /// Finds a caller by the hash of its root key, in whichever namespace: root keys are unique in the cluster.
     pub fn caller(&self, hash: &KeyHash) -> Option<CallerEntry> {
         self.callers.load().get(hash).cloned()
+    }
+
+    /// The named limits of a namespace.
+    pub fn limits(&self, namespace: NamespaceId) -> Option<Arc<NamedLimits>> {
+        self.limits.load().get(&namespace).cloned()
     }
 
     /// Keys held, each hash counted. Cost: a walk over the shards.
@@ -117,6 +128,11 @@ impl Index {
                 }
                 Change::RemoveCaller(hash) => {
                     self.editable(&mut callers).remove(&hash);
+                }
+                Change::PutLimits(namespace, limits) => {
+                    let mut all = HashMap::clone(&self.limits.load());
+                    all.insert(namespace, limits);
+                    self.limits.store(Arc::new(all));
                 }
             }
         }

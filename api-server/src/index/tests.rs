@@ -3,20 +3,7 @@ use std::collections::HashMap as Oracle;
 use super::*;
 
 fn record(id: &str) -> Arc<KeyRecord> {
-    Arc::new(KeyRecord {
-        id: id.into(),
-        namespace: "team-a".into(),
-        object_name: id.into(),
-        keyspace_id: "api_1".into(),
-        display_name: None,
-        enabled: true,
-        expires: None,
-        meta: None,
-        identity: None,
-        permissions: [].into(),
-        own_permissions: 0,
-        roles: [].into(),
-    })
+    Arc::new(KeyRecord::bare(id, "team-a".into(), id, "api_1".into()))
 }
 
 fn put(namespace: NamespaceId, hash: KeyHash, id: &str) -> Change {

@@ -20,6 +20,7 @@ mod issued;
 mod key_source;
 mod keyspace;
 mod limit;
+pub mod limit_record;
 mod meta;
 mod permission;
 mod rate_limit;

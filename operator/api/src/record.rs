@@ -9,16 +9,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use keyplane_core::hash::KeyHash;
 use keyplane_core::id::{self, Kind};
 use keyplane_core::permission::Grants;
+use keyplane_core::plan::{Owner, Scope};
 use keyplane_core::record::{IdentityRecord, KeyRecord, RootRecord, Seniority, ServedHash};
 use keyplane_core::time::Millis;
 use serde_json::value::RawValue;
 
+use crate::limit_record::own_limits;
 use crate::{
     API_FIELD_MANAGER, ApiKey, CurrentKey, Identity, KeyRole, KeySource, Keyspace, MANAGED_BY_LABEL, Meta, PreviousKey,
     RootKey,
 };
 
-/// An `ApiKey` as a record whose names are not resolved yet, with what resolving needs.
+/// An `ApiKey` as a record whose names are not resolved yet, with what resolving needs (its labels are with the object).
 #[derive(Clone, Debug)]
 pub struct UnresolvedKey {
     /// The record. `keyspace_id` is empty, `permissions` are the key's own, `identity` has no metadata.
@@ -76,22 +78,21 @@ pub fn unresolved_key(key: &ApiKey, mut share: impl FnMut(&str) -> Arc<str>) -> 
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let (current, previous) =
         key.status.as_ref().map_or((None, None), |status| (status.current.as_ref(), status.previous.as_ref()));
-    let identity = spec.external_id.as_deref().map(|external_id| Arc::new(bare_identity(namespace, external_id)));
-    let permissions: Box<[Arc<str>]> = spec.permissions.iter().map(|permission| share(permission)).collect();
-    let record = KeyRecord {
-        id: key_id(metadata).into(),
-        namespace: share(namespace),
-        object_name: metadata.name.as_deref().unwrap_or_default().into(),
-        keyspace_id: Arc::from(""),
-        display_name: spec.display_name.as_deref().map(Box::from),
-        enabled: spec.enabled,
-        expires: spec.expires.as_ref().map(millis),
-        meta: spec.meta.as_ref().and_then(raw),
-        identity,
-        own_permissions: permissions.len(),
-        permissions,
-        roles: spec.roles.iter().map(|role| share(role)).collect(),
-    };
+    let mut record = KeyRecord::bare(
+        &key_id(metadata),
+        share(namespace),
+        metadata.name.as_deref().unwrap_or_default(),
+        Arc::from(""),
+    );
+    record.display_name = spec.display_name.as_deref().map(Box::from);
+    record.enabled = spec.enabled;
+    record.expires = spec.expires.as_ref().map(millis);
+    record.meta = spec.meta.as_ref().and_then(raw);
+    record.identity = spec.external_id.as_deref().map(|external_id| Arc::new(bare_identity(namespace, external_id)));
+    record.permissions = spec.permissions.iter().map(|permission| share(permission)).collect();
+    record.own_permissions = record.permissions.len();
+    record.roles = spec.roles.iter().map(|role| share(role)).collect();
+    record.own_limits = own_limits(&spec.rate_limits, &record.id, Scope::Key, record.owner());
     UnresolvedKey {
         record,
         keyspace: share(&spec.keyspace),
@@ -127,12 +128,20 @@ pub fn identity(identity: &Identity) -> IdentityRecord {
     let namespace = identity.metadata.namespace.as_deref().unwrap_or_default();
     let mut record = bare_identity(namespace, &identity.spec.external_id);
     record.meta = identity.spec.meta.as_ref().and_then(raw);
+    // Only the identity's own id is in the counters of its limits, so that all its keys share them.
+    let owner = Owner { namespace, key_id: "", keyspace_id: "", identity: Some((&record.id, &record.external_id)) };
+    record.limits = own_limits(&identity.spec.rate_limits, &record.id, Scope::Identity, owner);
     record
 }
 
 /// An identity that is only an external id so far.
 pub fn bare_identity(namespace: &str, external_id: &str) -> IdentityRecord {
-    IdentityRecord { id: identity_id(namespace, external_id).into(), external_id: external_id.into(), meta: None }
+    IdentityRecord {
+        id: identity_id(namespace, external_id).into(),
+        external_id: external_id.into(),
+        meta: None,
+        limits: Box::default(),
+    }
 }
 
 /// The name by which keys refer to this role, and what it adds to them.

@@ -43,7 +43,7 @@ pub enum QueryError {
     /// `()`; the position is that of the `)`.
     #[error("empty parentheses at position {0}")]
     EmptyParentheses(usize),
-    /// Over [`MAX_LENGTH`].
+    /// Over 1,000 bytes.
     #[error("the query has {0} bytes, at most {MAX_LENGTH} are allowed")]
     TooLong(usize),
 }

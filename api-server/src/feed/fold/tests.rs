@@ -131,6 +131,93 @@ fn a_role_changes_its_keys_whenever_it_comes() {
     assert_eq!(world.find("k").unwrap().1, ["own"]);
 }
 
+/// The limits of a key in the order in which they shadow each other: name and count.
+fn limits(world: &mut World, plain: &str) -> Vec<(String, u64)> {
+    let (namespace, _) = world.fold.namespaces.number("n");
+    let found = world.index.key(namespace, &KeyHash::of(plain), |entry| {
+        let limits = entry.record.limits();
+        limits.unshadowed().map(|limit| (limit.name.to_string(), limit.rule.limit.count())).collect()
+    });
+    found.unwrap()
+}
+
+fn rate_limit(name: &str, created: u32, spec: Value) -> Object {
+    let mut whole = json!({"limit": 10, "window": "60s", "autoApply": true});
+    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    object("RateLimit", name, created, json!({ "spec": whole }))
+}
+
+fn labelled(mut key: Object, plan: &str) -> Object {
+    key.metadata_mut().labels = Some([("plan".to_owned(), plan.to_owned())].into());
+    key
+}
+
+#[test]
+fn a_rate_limit_takes_its_keys_whenever_it_comes() {
+    let mut world = World::new();
+    world.put(labelled(api_key("gold", 1, "gold", json!({})), "gold"));
+    world.put(labelled(api_key("free", 1, "free", json!({})), "free"));
+    world.put(api_key("elsewhere", 1, "elsewhere", json!({"keyspace": "other"})));
+    let for_gold = rate_limit(
+        "requests",
+        1,
+        json!({"appliesTo": {"keyspaces": ["default"], "keySelector": {"matchLabels": {"plan": "gold"}}}}),
+    );
+    world.put(for_gold.clone());
+    let requests = [("requests".to_owned(), 10)];
+    assert_eq!(limits(&mut world, "gold"), requests);
+    assert_eq!((limits(&mut world, "free"), limits(&mut world, "elsewhere")), (vec![], vec![]));
+    world.put(labelled(api_key("free", 1, "free", json!({})), "gold"));
+    assert_eq!(limits(&mut world, "free"), requests, "a label is enough");
+    world.delete(&for_gold);
+    assert_eq!(limits(&mut world, "gold"), []);
+}
+
+#[test]
+fn of_two_rate_limits_with_one_name_the_older_stands_and_nearer_ones_shadow_both() {
+    let everyone = || json!({"appliesTo": {"keySelector": {}}, "name": "requests"});
+    let with_limit = |limit: u32| {
+        let mut spec = everyone();
+        spec["limit"] = limit.into();
+        spec
+    };
+    let mut world = World::new();
+    world.put(rate_limit("younger", 2, with_limit(2)));
+    world.put(rate_limit("older", 1, with_limit(1)));
+    world.put(api_key("bare", 1, "bare", json!({})));
+    world.put(api_key("acme", 1, "acme", json!({"externalId": "acme"})));
+    let own = json!([{"name": "requests", "limit": 4, "window": "60s"}]);
+    world.put(api_key("own", 1, "own", json!({"externalId": "acme", "rateLimits": own})));
+    let identity = json!({"externalId": "acme", "rateLimits": [{"name": "requests", "limit": 3, "window": "60s"}]});
+    world.put(object("Identity", "acme", 1, json!({ "spec": identity })));
+    for (plain, expected) in [("bare", 1), ("acme", 3), ("own", 4)] {
+        assert_eq!(limits(&mut world, plain), [("requests".to_owned(), expected)], "{plain}");
+    }
+}
+
+#[test]
+fn an_override_counts_for_its_key_and_can_be_named() {
+    let mut world = World::new();
+    world.put(api_key("acme", 1, "k", json!({"externalId": "acme.eu"})));
+    world.put(rate_limit("requests", 1, json!({"appliesTo": {"keySelector": {}}, "overrides": [{"identifier": "acme.*", "limit": 20, "window": "60s"}]})));
+    assert_eq!(limits(&mut world, "k"), [("requests".to_owned(), 20)]);
+    let exact = object(
+        "RateLimitOverride",
+        "o",
+        1,
+        json!({"spec": {"rateLimit": "requests", "identifier": "acme.eu", "limit": 30, "window": "60s"}}),
+    );
+    world.put(exact.clone());
+    assert_eq!(limits(&mut world, "k"), [("requests".to_owned(), 30)], "exact before pattern");
+    let (namespace, _) = world.fold.namespaces.number("n");
+    let named = world.index.limits(namespace).unwrap();
+    let limit = named.get("requests").unwrap();
+    assert_eq!(limit.overrides.lookup("acme.eu").unwrap().1.limit.count(), 30);
+    assert!(named.get(&limit.id).is_some(), "by its id, too");
+    world.delete(&exact);
+    assert_eq!(limits(&mut world, "k"), [("requests".to_owned(), 20)]);
+}
+
 #[test]
 fn an_unreadable_object_is_not_served() {
     let mut world = World::new();

@@ -12,7 +12,7 @@ pub(crate) enum Rule {
     /// A whole number in this range. `63.0` is one.
     Integer { min: i64, max: i64 },
     /// A list of so many items, each following one rule.
-    List { max: usize, item: &'static Self },
+    List { min: usize, max: usize, item: &'static Self },
     /// An object with these fields; others are refused unless it is `open`.
     Object { fields: &'static [Field], open: bool },
 }
@@ -54,7 +54,10 @@ impl Rule {
                 Some(number) if number > *max => wrong(format!("must be at most {max}, is {number}")),
                 Some(number) => *value = number.into(),
             },
-            (Self::List { max, item }, Value::Array(items)) => {
+            (Self::List { min, max, item }, Value::Array(items)) => {
+                if items.len() < *min {
+                    return wrong(format!("must have at least {min} items, has {}", items.len()));
+                }
                 if items.len() > *max {
                     return wrong(format!("must have at most {max} items, has {}", items.len()));
                 }
@@ -144,7 +147,7 @@ mod tests {
         open: false,
         fields: &[
             Field::required("name", Rule::Text { min: 1, max: 3 }),
-            Field::optional("costs", Rule::List { max: 2, item: &Rule::Integer { min: 0, max: 10 } }),
+            Field::optional("costs", Rule::List { min: 0, max: 2, item: &Rule::Integer { min: 0, max: 10 } }),
         ],
     };
 

@@ -4,6 +4,7 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use keyplane_core::hash::KeyHash;
+use keyplane_core::plan::{Configured, Requested};
 use keyplane_core::record::{IdentityRecord, KeyRecord};
 use keyplane_core::time::Millis;
 use keyplane_core::verify::Code;
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::schema::{Field, Rule};
 use crate::clock;
-use crate::engine::{self, Verdict};
+use crate::engine::{self, EvaluatedLimit, Verdict};
 use crate::http::envelope::Answer;
 use crate::http::error::ApiError;
 use crate::http::{Api, body, caller};
@@ -23,7 +24,7 @@ const BODY: Rule = Rule::Object {
     open: false,
     fields: &[
         Field::required("key", Rule::Text { min: 1, max: 512 }),
-        Field::optional("tags", Rule::List { max: 20, item: &Rule::Text { min: 1, max: 512 } }),
+        Field::optional("tags", Rule::List { min: 0, max: 20, item: &Rule::Text { min: 1, max: 512 } }),
         Field::optional("permissions", Rule::Text { min: 1, max: 1000 }),
         Field::optional(
             "credits",
@@ -35,7 +36,8 @@ const BODY: Rule = Rule::Object {
         Field::optional(
             "ratelimits",
             Rule::List {
-                max: usize::MAX, // the body's size bounds it
+                min: 0,
+                max: 100, // as many as one multiLimit; each is a counter to lock
                 item: &Rule::Object {
                     open: true,
                     fields: &[
@@ -48,17 +50,32 @@ const BODY: Rule = Rule::Object {
             },
         ),
         Field::optional("migrationId", Rule::Text { min: 0, max: 256 }),
-        Field::optional("keyspaces", Rule::List { max: 100, item: &Rule::Text { min: 1, max: 255 } }),
+        Field::optional("keyspaces", Rule::List { min: 0, max: 100, item: &Rule::Text { min: 1, max: 255 } }),
     ],
 };
 
-/// What this version reads of the body; the rest is checked and not used yet.
+/// What this version reads of the body; the rest (`credits`, `tags`, `migrationId`) is checked and not used yet.
 #[derive(Deserialize)]
 struct Body {
     key: String,
     permissions: Option<String>,
     #[serde(default)]
     keyspaces: Vec<String>,
+    #[serde(default)]
+    ratelimits: Vec<RequestedLimit>,
+}
+
+#[derive(Deserialize)]
+struct RequestedLimit {
+    name: String,
+    #[serde(default = "one")]
+    cost: u64,
+    limit: Option<i64>,
+    duration: Option<i64>,
+}
+
+const fn one() -> u64 {
+    1
 }
 
 /// `data` of the answer. What is empty is left out, never null.
@@ -89,6 +106,22 @@ struct KeyData<'a> {
     roles: &'a [std::sync::Arc<str>],
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<IdentityData<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ratelimits: Vec<LimitData<'a>>,
+}
+
+/// A limit that was evaluated.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LimitData<'a> {
+    id: &'a str,
+    name: &'a str,
+    limit: u64,
+    duration: i64,
+    remaining: u64,
+    reset: Millis,
+    exceeded: bool,
+    auto_apply: bool,
 }
 
 #[derive(Serialize)]
@@ -98,6 +131,19 @@ struct IdentityData<'a> {
     external_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     meta: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ratelimits: Vec<ConfiguredData<'a>>,
+}
+
+/// A limit of an identity, as it is configured.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ConfiguredData<'a> {
+    id: &'a str,
+    name: &'a str,
+    limit: u64,
+    duration: i64,
+    auto_apply: bool,
 }
 
 pub(crate) async fn handle(State(api): State<Api>, request: Request) -> Response {
@@ -124,7 +170,18 @@ fn verify(api: &Api, headers: &HeaderMap, body: &Body) -> Result<Verdict, ApiErr
     let now = clock::now();
     let caller = caller::authenticate(&api.engine, headers, now)?;
     let keyspaces: Vec<&str> = body.keyspaces.iter().map(String::as_str).collect();
+    let limits: Vec<Requested<'_>> = body
+        .ratelimits
+        .iter()
+        .map(|wanted| Requested {
+            name: &wanted.name,
+            cost: wanted.cost,
+            limit: wanted.limit,
+            window_ms: wanted.duration,
+        })
+        .collect();
     let request = engine::Request {
+        limits: &limits,
         hash: KeyHash::of(&body.key),
         permissions: body.permissions.as_deref(),
         keyspaces: &keyspaces,
@@ -134,13 +191,13 @@ fn verify(api: &Api, headers: &HeaderMap, body: &Body) -> Result<Verdict, ApiErr
 
 impl<'a> From<&'a Verdict> for Data<'a> {
     fn from(verdict: &'a Verdict) -> Self {
-        let key = verdict.record.as_deref().map(KeyData::from);
+        let key = verdict.record.as_deref().map(|record| KeyData::new(record, &verdict.limits));
         Self { valid: verdict.code == Code::Valid, code: verdict.code, key }
     }
 }
 
-impl<'a> From<&'a KeyRecord> for KeyData<'a> {
-    fn from(record: &'a KeyRecord) -> Self {
+impl<'a> KeyData<'a> {
+    fn new(record: &'a KeyRecord, limits: &'a [EvaluatedLimit]) -> Self {
         Self {
             key_id: &record.id,
             keyspace_id: &record.keyspace_id,
@@ -150,13 +207,48 @@ impl<'a> From<&'a KeyRecord> for KeyData<'a> {
             enabled: record.enabled,
             permissions: &record.permissions,
             roles: &record.roles,
-            identity: record.identity.as_deref().map(IdentityData::from),
+            identity: record.identity.as_deref().map(|identity| IdentityData::new(identity, record)),
+            ratelimits: limits.iter().map(LimitData::from).collect(),
         }
     }
 }
 
-impl<'a> From<&'a IdentityRecord> for IdentityData<'a> {
-    fn from(identity: &'a IdentityRecord) -> Self {
-        Self { id: &identity.id, external_id: &identity.external_id, meta: identity.meta.as_deref() }
+impl<'a> From<&'a EvaluatedLimit> for LimitData<'a> {
+    fn from(limit: &'a EvaluatedLimit) -> Self {
+        Self {
+            id: &limit.id,
+            name: &limit.name,
+            limit: limit.limit,
+            duration: limit.window_ms,
+            remaining: limit.decision.remaining,
+            reset: limit.decision.reset,
+            exceeded: !limit.decision.allowed,
+            auto_apply: limit.auto_apply,
+        }
+    }
+}
+
+impl<'a> IdentityData<'a> {
+    /// The identity with those of its limits that no limit of the key shadows.
+    fn new(identity: &'a IdentityRecord, record: &'a KeyRecord) -> Self {
+        let limits = identity.limits.iter().filter(|limit| !record.own_limits.iter().any(|own| own.name == limit.name));
+        Self {
+            id: &identity.id,
+            external_id: &identity.external_id,
+            meta: identity.meta.as_deref(),
+            ratelimits: limits.map(ConfiguredData::from).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a Configured> for ConfiguredData<'a> {
+    fn from(limit: &'a Configured) -> Self {
+        Self {
+            id: &limit.id,
+            name: &limit.name,
+            limit: limit.rule.limit.count(),
+            duration: limit.rule.limit.window_ms(),
+            auto_apply: limit.auto_apply,
+        }
     }
 }
