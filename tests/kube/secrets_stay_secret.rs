@@ -9,6 +9,7 @@ use data_encoding::BASE64;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use keyplane_core::hash::KeyHash;
+use keyplane_tests::cluster::SYSTEM_NAMESPACE;
 use keyplane_tests::leaks::{self, Leaks};
 use keyplane_tests::{Cluster, Namespace, Program, Server, SharedCluster, Trial, eventually, trials};
 use kube::api::{Patch, PatchParams};
@@ -20,11 +21,11 @@ const TALKATIVE: &str =
 
 /// Keys that people bring, right ones and wrong ones: by the name of their ApiKey or RootKey, which their Secret has too.
 const BROUGHT: [(&str, &str); 5] = [
-    ("brought", "own_Br0ught3kTq9vXz7LmNpQrSt"),
-    ("brought-root", "own_R00tBr0ught3kTq9vXz7Lm"),
-    ("with-newline", "own_NewL1ne3kTq9vXz7LmNpQrSt\n"),
+    ("brought", "own_Br0ught3kTq9vXz7LmNpAbCd"),
+    ("brought-root", "own_R00tKey4hWm2jFs6RtYuEfGh"),
+    ("with-newline", "own_NewL1ne5pZc8nDx3BvGkJkLm\n"),
     ("too-short", "sh0rt3kTq9vX"),
-    ("edited", "own_Ed1ted3kTq9vXz7LmNpQrSt"),
+    ("edited", "own_Ed1tedB1gQs7tHy4WnKmNpQr"),
 ];
 
 pub(crate) fn trials(cluster: &SharedCluster) -> Vec<Trial> {
@@ -151,36 +152,42 @@ async fn objects(namespace: &Namespace, leaks: &mut Leaks) -> Result<()> {
     let list = kubectl.run(&["get", &kinds.join(","), "--output=json", "--show-managed-fields"]).await?;
     let list: Value = serde_json::from_str(&list)?;
     let items = list["items"].as_array().context("a list")?;
-    let mut own = Vec::new();
+    let mut own = 0;
     for item in items {
-        let (kind, name) =
-            (item["kind"].as_str().unwrap_or_default(), item["metadata"]["name"].as_str().unwrap_or_default());
-        let holder = name.strip_suffix("-key").unwrap_or(name);
-        if kind == "Secret"
-            && (["caller", "generated", "edited"].contains(&holder) || BROUGHT.iter().any(|(key, _)| *key == name))
-        {
-            leaks.must_find(holder, &format!("Secret {name}"), item.to_string())?;
-            own.push(holder);
-            // All of it but the one entry.
-            let mut rest = item.clone();
-            rest["data"]
-                .as_object_mut()
-                .context("data")?
-                .retain(|entry, _| !["key", "apiKey"].contains(&entry.as_str()));
-            leaks.look(format!("the rest of Secret {name}"), rest.to_string());
-        } else {
+        let (kind, name) = (text(item, "/kind"), text(item, "/metadata/name"));
+        let Some(holder) = holder_of(kind, name) else {
             leaks.look(format!("{kind} {name}"), item.to_string());
-        }
+            continue;
+        };
+        leaks.must_find(holder, &format!("Secret {name}"), item.to_string())?;
+        own += 1;
+        let mut rest = item.clone();
+        let data = rest["data"].as_object_mut().context("a Secret with data")?;
+        data.retain(|entry, _| !["key", "apiKey"].contains(&entry.as_str()));
+        leaks.look(format!("the rest of Secret {name}"), rest.to_string());
     }
-    assert_eq!(own.len(), 2 + BROUGHT.len(), "{own:?}");
+    assert_eq!(own, 2 + BROUGHT.len(), "Secrets that hold a key");
     for kind in ["ApiKey", "RootKey", "Event", "StatefulSet", "Role"] {
         ensure!(items.iter().any(|item| item["kind"] == kind), "no {kind} was searched");
     }
-    let lease = namespace.cluster().kubectl().in_namespace(keyplane_tests::cluster::SYSTEM_NAMESPACE);
-    leaks.look("the system namespace", lease.run(&["get", &kinds.join(","), "--output=json"]).await?);
+    let system = namespace.cluster().kubectl().in_namespace(SYSTEM_NAMESPACE);
+    leaks.look("the system namespace", system.run(&["get", &kinds.join(","), "--output=json"]).await?);
     let mut cluster_wide =
         namespace.cluster().kubectl().run(&["get", "clusterroles,namespaces,crds", "--output=json"]).await?;
     cluster_wide += &kubectl.run(&["describe", "apikeys,rootkeys,verifypools"]).await?;
     leaks.look("cluster-wide objects, and what people see", cluster_wide);
     Ok(())
+}
+
+fn text<'a>(item: &'a Value, path: &str) -> &'a str {
+    item.pointer(path).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The key that this Secret is there to hold.
+fn holder_of<'a>(kind: &str, name: &'a str) -> Option<&'a str> {
+    if kind != "Secret" {
+        return None;
+    }
+    let generated = name.strip_suffix("-key").filter(|holder| ["caller", "generated", "edited"].contains(holder));
+    generated.or_else(|| BROUGHT.iter().any(|(brought, _)| *brought == name).then_some(name))
 }
