@@ -32,7 +32,6 @@ const KEYPLANE: &str = "keyplane.dev";
 pub const RULES: &[Rule] = &[
     // Its own kinds, and all that verify pods read: rights that one does not have cannot be given to others.
     rule(KEYPLANE, &VERIFY_KINDS, &VERIFY_VERBS),
-    rule(KEYPLANE, &["keyspaces"], &["get", "list", "watch"]),
     // `patch` for the finalizer.
     rule(KEYPLANE, &["verifypools"], &["get", "list", "patch", "watch"]),
     rule(KEYPLANE, &["apikeys/status", "rootkeys/status", "verifypools/status"], &["patch"]),

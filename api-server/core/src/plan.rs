@@ -122,6 +122,21 @@ pub struct Planned<'a> {
     pub cost: u64,
 }
 
+impl Planned<'_> {
+    /// The same, but on the counter of the key's identity if it would have run on the key's own and there is an identity: the rule of
+    /// the v1 API, where an identity is what a limit counts whenever there is one. Cost: one or two [`CounterId`]s.
+    #[must_use]
+    pub fn by_identity(self, owner: Owner<'_>) -> Self {
+        let on = |subject| CounterId::limit(owner.namespace, self.name, subject, self.rule.limit.window_ms());
+        match owner.identity {
+            Some((id, _)) if self.counter == on(Subject::Key(owner.key_id)) => {
+                Self { counter: on(Subject::Identity(id)), ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
 /// A request that can't be evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -308,6 +323,22 @@ mod tests {
         assert_eq!((b.id, b.auto_apply, b.rule), ("", false, Rule::sliding(Limit::new(9, 60_000).unwrap())));
         assert_eq!(c.counter, counter("c", Subject::Keyspace("api_1"), 60_000));
         assert_eq!(identity[1].counter, counter("b", Subject::Identity("id_1"), 60_000));
+    }
+
+    #[test]
+    fn by_identity_only_the_keys_own_counters_change() {
+        let [key, identity, selected] = fixture();
+        let limits = Limits { key: &key, identity: &identity, selected: &selected };
+        let requested = [named("c", 1), inline("x", 9, 60_000)];
+        let of = |owner| -> Vec<CounterId> {
+            let planned = plan(owner, limits, &requested).unwrap();
+            planned.into_iter().map(|planned| planned.by_identity(owner).counter).collect()
+        };
+        let identity = |name| counter(name, Subject::Identity("id_1"), 60_000);
+        let keyspace = counter("c", Subject::Keyspace("api_1"), 60_000);
+        assert_eq!(of(OWNER), [identity("a"), identity("b"), keyspace, identity("x")]);
+        let alone = of(Owner { identity: None, ..OWNER });
+        assert_eq!(alone, [key[0].counter, identity("b"), keyspace, counter("x", Subject::Key("key_1"), 60_000)]);
     }
 
     #[test]

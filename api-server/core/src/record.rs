@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use crate::address::AllowList;
 use crate::hash::KeyHash;
 use crate::permission::Grants;
 use crate::plan::{Configured, Limits, Owner};
@@ -29,6 +30,8 @@ pub struct KeyRecord {
     pub enabled: bool,
     /// After this point the answer is `EXPIRED`.
     pub expires: Option<Millis>,
+    /// From where the key may be used, as its keyspace says; `None` for anywhere.
+    pub allowed: Option<Arc<AllowList>>,
     /// Any JSON object, returned as it was written.
     pub meta: Option<Box<RawValue>>,
     /// Whose key it is.
@@ -56,6 +59,7 @@ impl KeyRecord {
             display_name: None,
             enabled: true,
             expires: None,
+            allowed: None,
             meta: None,
             identity: None,
             permissions: Box::default(),

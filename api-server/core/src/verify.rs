@@ -1,5 +1,7 @@
 //! The verdict about one key that was found, for a caller that may ask.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::permission::Query;
@@ -58,15 +60,24 @@ impl Code {
 
 /// Decides about a key that was found under one of its hashes.
 ///
-/// The order is that of the API: disabled before expired before permissions; the first that fails is the answer. `valid_until` is the
+/// The order is that of the API: disabled before expired before the address before permissions; the first that fails is the answer.
+/// `client` is the address of the key's user, `None` when it is not known: a key that may be used from some addresses only is then refused. `valid_until` is the
 /// end of that hash (a rotated-out key), `record.expires` the end of the key; both count until their very millisecond is over.
 /// Cost: no allocation; a walk over the query.
-pub fn verify(record: &KeyRecord, valid_until: Option<Millis>, query: Option<&Query>, now: Millis) -> Code {
+pub fn verify(
+    record: &KeyRecord,
+    valid_until: Option<Millis>,
+    client: Option<IpAddr>,
+    query: Option<&Query>,
+    now: Millis,
+) -> Code {
     let over = |end: Option<Millis>| end.is_some_and(|end| now > end);
     if !record.enabled {
         Code::Disabled
     } else if over(record.expires) || over(valid_until) {
         Code::Expired
+    } else if record.allowed.as_ref().is_some_and(|allowed| !allowed.allows(client)) {
+        Code::Forbidden
     } else if query.is_some_and(|query| !query.holds(&|permission| record.has_permission(permission))) {
         Code::InsufficientPermissions
     } else {
@@ -76,7 +87,10 @@ pub fn verify(record: &KeyRecord, valid_until: Option<Millis>, query: Option<&Qu
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::address::AllowList;
 
     const NOW: Millis = Millis(1_000);
 
@@ -92,7 +106,7 @@ mod tests {
         let mut record = record();
         change(&mut record);
         let query = query.map(|text| Query::parse(text).unwrap());
-        verify(&record, valid_until, query.as_ref(), NOW)
+        verify(&record, valid_until, None, query.as_ref(), NOW)
     }
 
     #[test]
@@ -116,6 +130,21 @@ mod tests {
         assert_eq!(code(|r| r.expires = Some(Millis(0)), None, missing), Code::Expired);
         let disabled = |r: &mut KeyRecord| (r.enabled, r.expires) = (false, Some(Millis(0)));
         assert_eq!(code(disabled, None, missing), Code::Disabled);
+    }
+
+    #[test]
+    fn an_address_counts_where_the_keyspace_lists_some() {
+        let allowed = Some(Arc::new(AllowList::parse(["10.0.0.0/8"]).unwrap()));
+        let mut record = record();
+        record.allowed = allowed;
+        let from = |client: Option<&str>, query: Option<&Query>| {
+            verify(&record, None, client.map(|client| client.parse().unwrap()), query, NOW)
+        };
+        assert_eq!(from(Some("10.1.2.3"), None), Code::Valid);
+        assert_eq!(from(Some("11.1.2.3"), None), Code::Forbidden);
+        assert_eq!(from(None, None), Code::Forbidden, "an unknown address is none of them");
+        let missing = Query::parse("invoices.write").unwrap();
+        assert_eq!(from(None, Some(&missing)), Code::Forbidden, "before permissions");
     }
 
     #[test]

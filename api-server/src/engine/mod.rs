@@ -5,6 +5,7 @@
 mod queries;
 mod rate_limit;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use keyplane_core::hash::KeyHash;
@@ -36,6 +37,8 @@ pub struct Request<'a> {
     pub permissions: Option<&'a str>,
     /// Ids of the keyspaces to which the key must belong; empty for any.
     pub keyspaces: &'a [&'a str],
+    /// The address of the key's user; `None` when it is not known.
+    pub client: Option<IpAddr>,
     /// Limits to evaluate besides those that apply automatically, or instead of their defaults.
     pub limits: &'a [Requested<'a>],
 }
@@ -129,7 +132,7 @@ impl Engine {
             return Ok(Verdict { code: Code::NotFound, record: None, limits: Vec::new() });
         };
         let query = request.permissions.map(|text| self.queries.parsed(text)).transpose()?;
-        let mut code = verify(&record, valid_until, query.as_deref(), now);
+        let mut code = verify(&record, valid_until, request.client, query.as_deref(), now);
         let mut limits = Vec::new();
         if code == Code::Valid {
             let planned = plan(record.owner(), record.limits(), request.limits)?;

@@ -123,11 +123,11 @@ impl Fold {
             Object::KeyRole(object) => {
                 let (role, permissions) = record::role(&object);
                 let touched = self.names.put_role(&key, &age, role, permissions);
-                self.resolve_again(&key.namespace, changes, |record| has_role(record, &touched));
+                self.resolve_again(&key.namespace, changes, |key| has_role(&key.record, &touched));
             }
             Object::Identity(object) => {
                 let touched = self.names.put_identity(&key, &age, record::identity(&object));
-                self.resolve_again(&key.namespace, changes, |record| has_identity(record, &touched));
+                self.resolve_again(&key.namespace, changes, |key| has_identity(&key.record, &touched));
             }
             Object::RateLimit(object) => {
                 let changed = self.limits.put_limit(&key, age, limit_record::rate_limit(&object));
@@ -137,7 +137,11 @@ impl Fold {
                 let changed = self.limits.put_override(&key, age, limit_record::rate_limit_override(&object));
                 self.limits_changed(&key.namespace, changed, changes);
             }
-            Object::Keyspace(_) | Object::KeyPermission(_) => {}
+            Object::Keyspace(object) => {
+                let touched = self.names.put_keyspace(&key, &age, record::allowed_addresses(&object));
+                self.resolve_again(&key.namespace, changes, |key| touched.contains(&key.keyspace));
+            }
+            Object::KeyPermission(_) => {}
         }
     }
 
@@ -155,17 +159,21 @@ impl Fold {
             }
             Kind::KeyRole => {
                 let touched = self.names.remove_role(key);
-                self.resolve_again(&key.namespace, changes, |record| has_role(record, &touched));
+                self.resolve_again(&key.namespace, changes, |key| has_role(&key.record, &touched));
             }
             Kind::Identity => {
                 let touched = self.names.remove_identity(key);
-                self.resolve_again(&key.namespace, changes, |record| has_identity(record, &touched));
+                self.resolve_again(&key.namespace, changes, |key| has_identity(&key.record, &touched));
             }
             Kind::RateLimit | Kind::RateLimitOverride => {
                 let changed = self.limits.remove(key);
                 self.limits_changed(&key.namespace, changed, changes);
             }
-            Kind::Keyspace | Kind::KeyPermission => {}
+            Kind::Keyspace => {
+                let touched = self.names.remove_keyspace(key);
+                self.resolve_again(&key.namespace, changes, |key| touched.contains(&key.keyspace));
+            }
+            Kind::KeyPermission => {}
         }
     }
 
@@ -177,7 +185,7 @@ impl Fold {
         let labels = object.metadata.labels.clone().unwrap_or_default();
         if self.is_complete() {
             // Before that all are resolved at once, when every name is known.
-            self.names.resolve(&mut record);
+            self.names.resolve(&mut record, &keyspace);
             record.selected_limits = self.limits.of_key(&record, &keyspace, &labels);
         }
         let new = Key { namespace, record: Arc::new(record), hashes: hashes.clone(), keyspace, labels };
@@ -246,14 +254,14 @@ impl Fold {
         }
     }
 
-    /// Resolves the names of a namespace's keys anew, after a role, an identity or a limit changed. Cost: a walk over all keys; roles and
+    /// Resolves the names of a namespace's keys anew, after a role, an identity, a keyspace or a limit changed. Cost: a walk over all keys; roles and
     /// identities change rarely, keys refer to them by the thousand.
-    fn resolve_again(&mut self, namespace: &str, changes: &mut Vec<Change>, concerned: impl Fn(&KeyRecord) -> bool) {
+    fn resolve_again(&mut self, namespace: &str, changes: &mut Vec<Change>, concerned: impl Fn(&Key) -> bool) {
         if !self.is_complete() {
             return;
         }
         for (object, key) in &mut self.keys {
-            if object.namespace != namespace || !concerned(&key.record) {
+            if object.namespace != namespace || !concerned(key) {
                 continue;
             }
             key.resolve(&self.names, &self.limits);
@@ -268,7 +276,7 @@ impl Fold {
         for key in self.keys.values_mut() {
             // Not shared with the index yet, so nothing is copied.
             let record = Arc::make_mut(&mut key.record);
-            self.names.resolve(record);
+            self.names.resolve(record, &key.keyspace);
             record.selected_limits = self.limits.of_key(record, &key.keyspace, &key.labels);
         }
         for (namespace, limits) in self.limits.named() {
@@ -305,7 +313,7 @@ fn end_of(hashes: &[ServedHash], hash: KeyHash) -> Option<ServedHash> {
 impl Key {
     fn resolve(&mut self, names: &Names, limits: &Limits) {
         let mut record = KeyRecord::clone(&self.record);
-        names.resolve(&mut record);
+        names.resolve(&mut record, &self.keyspace);
         record.selected_limits = limits.of_key(&record, &self.keyspace, &self.labels);
         self.record = Arc::new(record);
     }

@@ -18,8 +18,15 @@ use crate::readiness::Readiness;
 use crate::registry::{Event, Kind, Object, Registry, Source, Watch, WatchError};
 
 /// The kinds that verification needs. What pods may read is exactly this.
-pub const KINDS: &[Kind] =
-    &[Kind::KeyRole, Kind::Identity, Kind::RateLimit, Kind::RateLimitOverride, Kind::RootKey, Kind::ApiKey];
+pub const KINDS: &[Kind] = &[
+    Kind::Keyspace,
+    Kind::KeyRole,
+    Kind::Identity,
+    Kind::RateLimit,
+    Kind::RateLimitOverride,
+    Kind::RootKey,
+    Kind::ApiKey,
+];
 
 /// Events taken together when many are waiting: each touched shard of the index is then copied once for all of them.
 const BATCH: usize = 1024;

@@ -1,5 +1,7 @@
 //! Reads a request's body and holds it against the operation's schema.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;
@@ -8,7 +10,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::caller;
+use super::caller::{self, Peer};
 use super::error::{ApiError, FieldError};
 use super::v2::schema::Rule;
 
@@ -18,6 +20,8 @@ pub(crate) const MAX_BYTES: usize = 10 * 1024 * 1024;
 /// A request whose form is in order: its headers and its typed body. Who sent it is not known yet.
 pub(crate) struct Parsed<T> {
     pub(crate) headers: HeaderMap,
+    /// The address of the key's user; see [`caller::client`].
+    pub(crate) client: Option<IpAddr>,
     pub(crate) body: T,
 }
 
@@ -29,7 +33,10 @@ pub(crate) async fn parse<T: DeserializeOwned>(
 ) -> Result<Parsed<T>, (HeaderMap, ApiError)> {
     let (parts, body) = request.into_parts();
     match read(&parts.headers, body, rule).await {
-        Ok(body) => Ok(Parsed { headers: parts.headers, body }),
+        Ok(body) => {
+            let client = caller::client(&parts.headers, parts.extensions.get::<Peer>().copied());
+            Ok(Parsed { headers: parts.headers, client, body })
+        }
         Err(error) => Err((parts.headers, error)),
     }
 }

@@ -1,7 +1,10 @@
-//! Who calls: the root key in the `Authorization` header.
+//! Who calls: the root key in the `Authorization` header, and from where.
+
+use std::net::IpAddr;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use keyplane_core::address::forwarded_for;
 use keyplane_core::time::Millis;
 
 use super::error::{ApiError, FieldError};
@@ -30,4 +33,19 @@ pub(crate) fn authenticate(engine: &Engine, headers: &HeaderMap, now: Millis) ->
         return Err(ApiError::Malformed("the token is empty"));
     }
     Ok(engine.caller(token, now)?)
+}
+
+/// The other end of the connection, which the listener adds to each request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// The address of the key's user: the first element of `X-Forwarded-For`, or, without one, whoever calls us. A header that is no address
+/// is no address: falling back to the peer would let anyone in who can write a header.
+pub(crate) fn client(headers: &HeaderMap, peer: Option<Peer>) -> Option<IpAddr> {
+    let Some(header) = headers.get("x-forwarded-for") else { return peer.map(|Peer(address)| address) };
+    match header.to_str().map(forwarded_for) {
+        Ok(Ok(None)) => peer.map(|Peer(address)| address),
+        Ok(Ok(address)) => address,
+        Ok(Err(_)) | Err(_) => None,
+    }
 }

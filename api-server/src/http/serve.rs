@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use self::impatient::{Arrived, Impatient};
+use super::caller::Peer;
 
 /// How long requests under way may take to finish after the stop. Below the 30 s that Kubernetes gives a pod by default.
 pub const DRAIN_TIME: Duration = Duration::from_secs(20);
@@ -111,9 +112,14 @@ fn connection(
     // Head and body of an answer may be separate writes; waiting to join them would cost a round trip.
     let _ = stream.set_nodelay(true);
     let arrived = Arrived::default();
+    // A peer that is gone already has no address; its request will find no reader either.
+    let peer = stream.peer_addr().ok().map(|address| Peer(address.ip().to_canonical()));
     let stream = TokioIo::new(Impatient::new(stream, patience, arrived.clone()));
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         arrived.store(true, Ordering::Relaxed);
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         router.clone().call(request.map(Body::new))
     });
     server.serve_connection(stream, service).into_owned()

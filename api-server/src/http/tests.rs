@@ -40,6 +40,8 @@ fn manifests() -> String {
         root("expired", "root-expired", ", expires: 2020-01-01T00:00:00Z"),
         key("acme", KEY, ", displayName: ACME, externalId: acme, meta: {tier: gold}, permissions: [invoices.read], roles: [editor], expires: 2999-01-01T00:00:00Z"),
         key("bare", "a-bare-key", ""),
+        key("local", "a-local-key", ", keyspace: local"),
+        "---\napiVersion: keyplane.dev/v1alpha1\nkind: Keyspace\nmetadata: {name: local, namespace: team-a}\nspec: {allowedCidrs: [10.0.0.0/8]}\n".to_owned(),
         key("disabled", "a-disabled-key", ", enabled: false"),
         key("expired", "an-expired-key", ", expires: 2020-01-01T00:00:00Z"),
         "---\napiVersion: keyplane.dev/v1alpha1\nkind: KeyRole\nmetadata: {name: editor, namespace: team-a}\nspec: {permissions: [invoices.write]}\n".to_owned(),
@@ -395,4 +397,33 @@ async fn limiting_needs_its_permission_and_its_form() {
         let answered = limit_as(&app, "root-limiter", operation, body.clone()).await;
         assert_eq!(error(&answered), (400, "Bad Request", "unkey/application/invalid_input"), "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_key_may_be_tied_to_addresses() {
+    let app = served().await;
+    let ask = async |forwarded: Option<&str>, peer: Option<&str>, key: &str| {
+        let body = json!({ "key": key }).to_string();
+        let bearer = format!("Bearer {ROOT}");
+        let mut headers = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
+        headers.extend(forwarded.map(|forwarded| ("x-forwarded-for", forwarded)));
+        let mut request = request(&headers, body);
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(caller::Peer(peer.parse().unwrap()));
+        }
+        send(&app, request).await.body["data"]["code"].as_str().unwrap().to_owned()
+    };
+    for (forwarded, peer, code) in [
+        (Some("10.1.2.3"), None, "VALID"),
+        (Some("10.1.2.3:99, 192.0.2.1"), Some("192.0.2.1"), "VALID"),
+        (Some("192.0.2.1, 10.1.2.3"), Some("10.1.2.3"), "FORBIDDEN"),
+        (Some("unknown"), Some("10.1.2.3"), "FORBIDDEN"),
+        (Some(""), Some("10.1.2.3"), "VALID"),
+        (None, Some("10.1.2.3"), "VALID"),
+        (None, Some("192.0.2.1"), "FORBIDDEN"),
+        (None, None, "FORBIDDEN"),
+    ] {
+        assert_eq!(ask(forwarded, peer, "a-local-key").await, code, "{forwarded:?} {peer:?}");
+    }
+    assert_eq!(ask(None, None, "a-bare-key").await, "VALID", "without a list any address will do");
 }

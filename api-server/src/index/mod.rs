@@ -76,6 +76,8 @@ pub struct Index {
     callers: ArcSwap<HashMap<KeyHash, CallerEntry>>,
     /// One table a namespace; the outer one is copied when a namespace changes.
     limits: ArcSwap<HashMap<NamespaceId, Arc<NamedLimits>>>,
+    /// The numbers of the namespaces of which there was ever a key: for requests that name theirs. A few, and never fewer.
+    names: ArcSwap<HashMap<Arc<str>, NamespaceId>>,
     /// Differs in each process, so that nobody can prepare hashes that crowd one bucket.
     seed: u64,
 }
@@ -84,7 +86,7 @@ impl Default for Index {
     fn default() -> Self {
         let seed = RandomState::new().hash_one(0_u8);
         let shards = (0..SHARDS).map(|_| ArcSwap::from_pointee(Shard::default())).collect();
-        Self { shards, callers: ArcSwap::default(), limits: ArcSwap::default(), seed }
+        Self { shards, callers: ArcSwap::default(), limits: ArcSwap::default(), names: ArcSwap::default(), seed }
     }
 }
 
@@ -105,6 +107,11 @@ impl Index {
         self.limits.load().get(&namespace).cloned()
     }
 
+    /// The number of a namespace; `None` where no key ever was.
+    pub fn namespace(&self, name: &str) -> Option<NamespaceId> {
+        self.names.load().get(name).copied()
+    }
+
     /// Keys held, each hash counted. Cost: a walk over the shards.
     pub fn key_count(&self) -> usize {
         self.shards.iter().map(|shard| shard.load().len()).sum()
@@ -119,9 +126,17 @@ impl Index {
     /// Each touched shard is copied and swapped once, whatever the number of its changes; readers see a shard before or after.
     pub fn apply(&self, changes: Vec<Change>) {
         let (mut keys, mut callers) = (Vec::with_capacity(changes.len()), None);
+        let mut named = None;
         for change in changes {
             match change {
-                Change::PutKey(entry) => keys.push((shard_of(&entry.hash), KeyChange::Put(entry))),
+                Change::PutKey(entry) => {
+                    // Keys of one namespace come in runs: a million of them cost a comparison each.
+                    if named != Some(entry.namespace) {
+                        self.learn(entry.namespace, &entry.record.namespace);
+                        named = Some(entry.namespace);
+                    }
+                    keys.push((shard_of(&entry.hash), KeyChange::Put(entry)));
+                }
                 Change::RemoveKey(namespace, hash) => keys.push((shard_of(&hash), KeyChange::Remove(namespace, hash))),
                 Change::PutCaller(hash, entry) => {
                     self.editable(&mut callers).insert(hash, entry);
@@ -148,6 +163,15 @@ impl Index {
                 self.change(&mut shard, next);
             }
             self.shards[number].store(Arc::new(shard));
+        }
+    }
+
+    /// Each key brings the name of its namespace.
+    fn learn(&self, namespace: NamespaceId, name: &Arc<str>) {
+        if self.namespace(name).is_none() {
+            let mut names = HashMap::clone(&self.names.load());
+            names.insert(name.clone(), namespace);
+            self.names.store(Arc::new(names));
         }
     }
 

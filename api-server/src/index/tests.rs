@@ -29,6 +29,21 @@ fn one_hash_in_two_namespaces_is_two_keys() {
 }
 
 #[test]
+fn a_namespace_is_known_by_name_from_its_first_key_on() {
+    let index = Index::default();
+    let entry = |namespace: u32, name: &str, hash: &str| {
+        let record = Arc::new(KeyRecord::bare("key_1", name.into(), "k", "api_1".into()));
+        let hash = KeyHash::of(hash);
+        Change::PutKey(KeyEntry { namespace: NamespaceId(namespace), hash, valid_until: None, record })
+    };
+    assert_eq!(index.namespace("team-a"), None);
+    index.apply(vec![entry(0, "team-a", "1"), entry(1, "team-b", "2"), entry(0, "team-a", "3")]);
+    index.apply(vec![entry(2, "team-c", "4"), Change::RemoveKey(NamespaceId(0), KeyHash::of("1"))]);
+    let numbers = ["team-a", "team-b", "team-c", "team-d"].map(|name| index.namespace(name));
+    assert_eq!(numbers, [Some(NamespaceId(0)), Some(NamespaceId(1)), Some(NamespaceId(2)), None]);
+}
+
+#[test]
 fn changes_of_one_batch_keep_their_order() {
     let index = Index::default();
     let (namespace, hash) = (NamespaceId(0), KeyHash::of("k"));

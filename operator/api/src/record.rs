@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use keyplane_core::address::{AllowList, Cidr};
 use keyplane_core::hash::KeyHash;
 use keyplane_core::id::{self, Kind};
 use keyplane_core::permission::Grants;
@@ -117,10 +118,16 @@ pub fn resolved_root(key: &RootKey) -> ResolvedRoot {
     ResolvedRoot { record, hashes: served_hashes(&spec.key, current, previous), seniority: seniority(metadata) }
 }
 
-/// The id and the name of a keyspace that has an object.
-pub fn keyspace(keyspace: &Keyspace) -> (&str, String) {
-    let name = keyspace.metadata.name.as_deref().unwrap_or_default();
-    (name, keyspace_id(keyspace.metadata.namespace.as_deref().unwrap_or_default(), name))
+/// From where the keys of a keyspace may be used; `None` for anywhere.
+///
+/// An entry that is no network is passed over and the rest counts; if nothing is left, nobody is allowed. The API server refuses such a
+/// list, and a manifest that has one must not open the door.
+pub fn allowed_addresses(keyspace: &Keyspace) -> Option<AllowList> {
+    /// The unspecified address, which no client has.
+    const NOBODY: &str = "::/128";
+    let networks = &keyspace.spec.allowed_cidrs;
+    let good = networks.iter().map(String::as_str).filter(|network| Cidr::parse(network).is_ok());
+    (!networks.is_empty()).then(|| AllowList::parse(good.chain([NOBODY])).unwrap_or_default())
 }
 
 /// An identity that has an object.
@@ -228,6 +235,22 @@ mod tests {
         let source = format!("{{prefixedHash: {{sha256: {HASH}, migrationId: m}}}}");
         let status = format!("{{current: {{sha256: {HASH}, issuedAt: \"2026-01-01T00:00:00Z\"}}}}");
         assert_eq!(served(&source, &status), []);
+    }
+
+    #[test]
+    fn a_list_of_addresses_that_cannot_be_read_opens_no_door() {
+        let allows = |networks: &[&str], address: &str| {
+            let spec = crate::KeyspaceSpec {
+                allowed_cidrs: networks.iter().map(|network| (*network).to_owned()).collect(),
+                ..crate::KeyspaceSpec::default()
+            };
+            let allowed = allowed_addresses(&Keyspace::new("k", spec));
+            allowed.is_none_or(|allowed| allowed.allows(Some(address.parse().unwrap())))
+        };
+        assert!(allows(&[], "192.0.2.1"));
+        assert!(allows(&["10.0.0.0/8", "nonsense"], "10.1.2.3"));
+        assert!(!allows(&["10.0.0.0/8", "nonsense"], "192.0.2.1"));
+        assert!(!allows(&["nonsense"], "192.0.2.1"));
     }
 
     #[test]

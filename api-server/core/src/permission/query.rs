@@ -46,6 +46,12 @@ pub enum QueryError {
     /// Over 1,000 bytes.
     #[error("the query has {0} bytes, at most {MAX_LENGTH} are allowed")]
     TooLong(usize),
+    /// What should be one permission is none.
+    #[error("'{0}' is not one permission; write letters, digits and . _ - * : / only")]
+    NotOnePermission(String),
+    /// `AND` or `OR` of nothing.
+    #[error("a part of the query lists no permission")]
+    EmptyList,
 }
 
 impl Query {
@@ -60,6 +66,33 @@ impl Query {
             Token::End => Ok(query),
             token => Err(parser.unexpected(token)),
         }
+    }
+
+    /// The query for exactly this permission, of a wire that has its own form for AND and OR; there even `and` is a permission.
+    ///
+    /// # Errors
+    /// A text that [`Self::parse`] would not read as one permission or word: it could match no key, so it is a mistake.
+    pub fn permission(text: &str) -> Result<Self, QueryError> {
+        if text.is_empty() || !text.chars().all(is_permission) {
+            return Err(QueryError::NotOnePermission(text.chars().take(64).collect()));
+        }
+        Ok(Self::Permission(text.into()))
+    }
+
+    /// All of these must hold.
+    ///
+    /// # Errors
+    /// An empty list: whether it holds would be anybody's guess.
+    pub fn all(parts: Vec<Self>) -> Result<Self, QueryError> {
+        if parts.is_empty() { Err(QueryError::EmptyList) } else { Ok(one_or(parts, Self::All)) }
+    }
+
+    /// One of these must hold.
+    ///
+    /// # Errors
+    /// An empty list.
+    pub fn any(parts: Vec<Self>) -> Result<Self, QueryError> {
+        if parts.is_empty() { Err(QueryError::EmptyList) } else { Ok(one_or(parts, Self::Any)) }
     }
 
     /// Whether the query holds for a key of which `has` says what permissions it carries. Stops at the first part that decides.
@@ -92,7 +125,6 @@ impl<'a> Parser<'a> {
     /// The next token; white space before it is passed over, the token itself is not.
     fn peek(&mut self) -> Token<'a> {
         let is_space = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
-        let is_permission = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '*' | ':' | '/');
         let rest = self.text[self.position..].trim_start_matches(is_space);
         self.position = self.text.len() - rest.len();
         match rest.chars().next() {
@@ -176,6 +208,11 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// What permissions are made of.
+const fn is_permission(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '*' | ':' | '/')
+}
+
 /// The only part as it is, several as one node.
 fn one_or(mut parts: Vec<Query>, node: fn(Vec<Query>) -> Query) -> Query {
     match (parts.len(), parts.pop()) {
@@ -209,6 +246,19 @@ mod tests {
         assert!(!holds("api.read", &["api.*"]));
         assert!(holds("api.*", &["api.*"]));
         assert!(!holds("API.read", &["api.read"]), "letter case counts");
+    }
+
+    #[test]
+    fn a_query_built_from_parts_is_the_parsed_one() {
+        let one = |text| Query::permission(text).unwrap();
+        let built = Query::all(vec![one("a"), Query::any(vec![one("b.*"), one("c")]).unwrap()]).unwrap();
+        assert_eq!(built, Query::parse("a AND (b.* OR c)").unwrap());
+        assert_eq!(Query::any(vec![one("a")]), Ok(one("a")));
+        assert!(one("and").holds(&|permission| permission == "and"), "a word like any other");
+        assert_eq!((Query::all(vec![]), Query::any(vec![])), (Err(QueryError::EmptyList), Err(QueryError::EmptyList)));
+        for text in ["", "a b", "a AND b", "(a)", "ä"] {
+            assert_eq!(Query::permission(text), Err(QueryError::NotOnePermission(text.into())), "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use keyplane_api::record::{bare_identity, keyspace_id};
+use keyplane_core::address::AllowList;
 use keyplane_core::record::{IdentityRecord, KeyRecord, Seniority};
 
 use super::claims::Claims;
@@ -20,6 +21,8 @@ pub(super) struct Names {
     keyspace_ids: HashMap<Name, Arc<str>>,
     roles: Table<Box<[Arc<str>]>>,
     identities: Table<Arc<IdentityRecord>>,
+    /// From where the keys of a keyspace may be used.
+    keyspaces: Table<Option<Arc<AllowList>>>,
 }
 
 impl Names {
@@ -39,8 +42,10 @@ impl Names {
         self.keyspace_ids.entry(key).or_insert_with(|| keyspace_id(namespace, name).into()).clone()
     }
 
-    /// Fills in what the record's names stand for now: the permissions that its roles add, its identity's metadata.
-    pub(super) fn resolve(&self, record: &mut KeyRecord) {
+    /// Fills in what the record's names stand for now: the permissions that its roles add, its identity's metadata and limits, the
+    /// addresses that its keyspace allows.
+    pub(super) fn resolve(&self, record: &mut KeyRecord, keyspace: &Arc<str>) {
+        record.allowed = self.keyspaces.get(&(record.namespace.clone(), keyspace.clone())).cloned().flatten();
         let mut permissions: Vec<Arc<str>> = Vec::with_capacity(record.permissions.len());
         let own = record.permissions.iter().take(record.own_permissions);
         let roles = record.roles.iter().filter_map(|role| self.roles.get(&(record.namespace.clone(), role.clone())));
@@ -93,6 +98,22 @@ impl Names {
     ) -> Vec<Arc<str>> {
         let name = (self.share(&object.namespace), self.share(&identity.external_id));
         self.identities.put(object, age, name, Arc::new(identity))
+    }
+
+    /// Takes a keyspace; returns its name if that touched its keys.
+    pub(super) fn put_keyspace(
+        &mut self,
+        object: &Arc<ObjectKey>,
+        age: &Seniority,
+        allowed: Option<AllowList>,
+    ) -> Vec<Arc<str>> {
+        let name = (self.share(&object.namespace), self.share(&object.name));
+        self.keyspaces.put(object, age, name, allowed.map(Arc::new))
+    }
+
+    /// Forgets a keyspace.
+    pub(super) fn remove_keyspace(&mut self, object: &ObjectKey) -> Vec<Arc<str>> {
+        self.keyspaces.remove(object)
     }
 
     /// Forgets an identity.

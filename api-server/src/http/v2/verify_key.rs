@@ -1,7 +1,6 @@
 //! `POST /v2/keys.verifyKey`.
 
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use keyplane_core::hash::KeyHash;
 use keyplane_core::plan::{Configured, Requested};
@@ -14,6 +13,7 @@ use serde_json::value::RawValue;
 use super::schema::{Field, Rule};
 use crate::clock;
 use crate::engine::{self, EvaluatedLimit, Verdict};
+use crate::http::body::Parsed;
 use crate::http::envelope::Answer;
 use crate::http::error::ApiError;
 use crate::http::{Api, body, caller};
@@ -149,7 +149,7 @@ struct ConfiguredData<'a> {
 pub(crate) async fn handle(State(api): State<Api>, request: Request) -> Response {
     let (headers, result) = match body::parse::<Body>(request, &BODY).await {
         Ok(parsed) => {
-            let result = verify(&api, &parsed.headers, &parsed.body);
+            let result = verify(&api, &parsed);
             (parsed.headers, result)
         }
         Err((headers, error)) => (headers, Err(error)),
@@ -163,7 +163,7 @@ pub(crate) async fn handle(State(api): State<Api>, request: Request) -> Response
     }
 }
 
-fn verify(api: &Api, headers: &HeaderMap, body: &Body) -> Result<Verdict, ApiError> {
+fn verify(api: &Api, Parsed { headers, client, body }: &Parsed<Body>) -> Result<Verdict, ApiError> {
     if api.readiness.index().is_err() {
         return Err(ApiError::NotReady);
     }
@@ -182,6 +182,7 @@ fn verify(api: &Api, headers: &HeaderMap, body: &Body) -> Result<Verdict, ApiErr
         .collect();
     let request = engine::Request {
         limits: &limits,
+        client: *client,
         hash: KeyHash::of(&body.key),
         permissions: body.permissions.as_deref(),
         keyspaces: &keyspaces,

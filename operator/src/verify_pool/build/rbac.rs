@@ -7,8 +7,8 @@ use super::super::decide::{Access, Plan};
 use super::{access_name, name, owned, placed};
 
 /// The kinds that verify pods read. No Secrets: a pod knows hashes only.
-pub const VERIFY_KINDS: [&str; 6] =
-    ["apikeys", "identities", "keyroles", "ratelimitoverrides", "ratelimits", "rootkeys"];
+pub const VERIFY_KINDS: [&str; 7] =
+    ["apikeys", "identities", "keyroles", "keyspaces", "ratelimitoverrides", "ratelimits", "rootkeys"];
 /// What they may do with them. The operator must have the same rights, or the API server does not let it hand them on.
 pub const VERIFY_VERBS: [&str; 3] = ["get", "list", "watch"];
 
