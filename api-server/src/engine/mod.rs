@@ -2,6 +2,7 @@
 //!
 //! The engine knows no HTTP and does no I/O; a wire (v2, v1, gateways) only translates to [`Request`] and from [`Verdict`].
 
+mod asker;
 mod queries;
 mod rate_limit;
 
@@ -10,16 +11,17 @@ use std::sync::Arc;
 
 use keyplane_core::hash::KeyHash;
 use keyplane_core::limit::{Decision, Item};
-use keyplane_core::permission::{Action, QueryError};
+use keyplane_core::permission::{Query, QueryError};
 use keyplane_core::plan::{PlanError, Planned, Requested, plan};
 use keyplane_core::record::KeyRecord;
 use keyplane_core::time::Millis;
 use keyplane_core::verify::{Code, verify};
 
+use self::asker::Asker;
 use self::queries::Queries;
 pub use self::rate_limit::{LimitRequest, Limited, RateLimitError};
 use crate::counters::{Counters, NeedsLease};
-use crate::index::{CallerEntry, Index, KeyEntry};
+use crate::index::{CallerEntry, Index};
 
 /// See the module. Shared by all workers; nothing in it is locked on the way of a verification.
 pub struct Engine {
@@ -34,13 +36,36 @@ pub struct Request<'a> {
     /// SHA-256 of the plain key. The plain key itself never reaches the engine.
     pub hash: KeyHash,
     /// Permission query.
-    pub permissions: Option<&'a str>,
+    pub permissions: Option<Permissions<'a>>,
     /// Ids of the keyspaces to which the key must belong; empty for any.
     pub keyspaces: &'a [&'a str],
     /// The address of the key's user; `None` when it is not known.
     pub client: Option<IpAddr>,
     /// Limits to evaluate besides those that apply automatically, or instead of their defaults.
     pub limits: &'a [Requested<'a>],
+}
+
+impl Request<'_> {
+    /// Asks for the key alone.
+    pub const fn new(hash: KeyHash) -> Self {
+        Self { hash, permissions: None, keyspaces: &[], client: None, limits: &[] }
+    }
+}
+
+/// A permission query in the form in which its wire has it.
+#[derive(Clone, Copy, Debug)]
+pub enum Permissions<'a> {
+    /// To be parsed, or found parsed.
+    Text(&'a str),
+    /// Built from another form.
+    Query(&'a Query),
+}
+
+impl Request<'_> {
+    /// Whether the key is of one of the wanted keyspaces.
+    fn wants(&self, key: &KeyRecord) -> bool {
+        self.keyspaces.is_empty() || self.keyspaces.contains(&&*key.keyspace_id)
+    }
 }
 
 /// The answer.
@@ -124,18 +149,56 @@ impl Engine {
     /// answer is no oracle for what exists. The permission query is read only for a key that was found, before its state is looked at.
     ///
     /// Limits come last and only for a key that is valid so far; all of them are counted, or none is.
+    ///
+    /// # Errors
+    /// See [`VerifyError`]. Nothing was counted.
     pub fn verify(&self, caller: &CallerEntry, request: &Request<'_>, now: Millis) -> Result<Verdict, VerifyError> {
-        let found = self.index.key(caller.namespace, &request.hash, |entry| {
-            Self::visible(caller, request, entry).then(|| (entry.record.clone(), entry.valid_until))
+        self.verify_for(Asker::Caller(caller), request, now)
+    }
+
+    /// Verifies a key of this namespace for anyone who holds it, as the v1 API does.
+    ///
+    /// A key outside the wanted keyspaces is `FORBIDDEN` here, unless it is disabled, and a limit that would count for the key alone counts
+    /// for its identity if it has one. Everything else is as for a caller.
+    ///
+    /// # Errors
+    /// See [`VerifyError`]. Nothing was counted.
+    pub fn verify_for_anyone(
+        &self,
+        namespace: &str,
+        request: &Request<'_>,
+        now: Millis,
+    ) -> Result<Verdict, VerifyError> {
+        match self.index.namespace(namespace) {
+            Some(namespace) => self.verify_for(Asker::Anyone(namespace), request, now),
+            None => Ok(Verdict { code: Code::NotFound, record: None, limits: Vec::new() }),
+        }
+    }
+
+    fn verify_for(&self, asker: Asker<'_>, request: &Request<'_>, now: Millis) -> Result<Verdict, VerifyError> {
+        let found = self.index.key(asker.namespace(), &request.hash, |entry| {
+            asker.sees(request, &entry.record).then(|| (entry.record.clone(), entry.valid_until))
         });
         let Some((record, valid_until)) = found.flatten() else {
             return Ok(Verdict { code: Code::NotFound, record: None, limits: Vec::new() });
         };
-        let query = request.permissions.map(|text| self.queries.parsed(text)).transpose()?;
-        let mut code = verify(&record, valid_until, request.client, query.as_deref(), now);
+        let parsed = match request.permissions {
+            Some(Permissions::Text(text)) => Some(self.queries.parsed(text)?),
+            Some(Permissions::Query(_)) | None => None,
+        };
+        let query = match request.permissions {
+            Some(Permissions::Query(query)) => Some(query),
+            Some(Permissions::Text(_)) | None => parsed.as_deref(),
+        };
+        let mut code = if asker.refuses(request, &record) {
+            Code::Forbidden
+        } else {
+            verify(&record, valid_until, request.client, query, now)
+        };
         let mut limits = Vec::new();
         if code == Code::Valid {
-            let planned = plan(record.owner(), record.limits(), request.limits)?;
+            let owner = record.owner();
+            let planned = asker.counted(owner, plan(owner, record.limits(), request.limits)?);
             let within;
             (within, limits) = self.evaluate(&planned, now)?;
             code = if within { Code::Valid } else { Code::RateLimited };
@@ -159,12 +222,6 @@ impl Engine {
             decision,
         });
         Ok((batch.passed, evaluated.collect()))
-    }
-
-    fn visible(caller: &CallerEntry, request: &Request<'_>, entry: &KeyEntry) -> bool {
-        let keyspace = &*entry.record.keyspace_id;
-        let wanted = Action { resource: "api", id: Some(keyspace), collection: "keyspaces", action: "verify_key" };
-        (request.keyspaces.is_empty() || request.keyspaces.contains(&keyspace)) && caller.record.grants.allow(&wanted)
     }
 }
 

@@ -52,7 +52,7 @@ impl World {
 
     fn ask(&self, caller: &str, key: &str, permissions: Option<&str>, keyspaces: &[&str]) -> Result<Code, VerifyError> {
         let caller = self.engine.caller(caller, NOW).unwrap();
-        let request = Request { hash: KeyHash::of(key), permissions, keyspaces, client: None, limits: &[] };
+        let request = Request { permissions, keyspaces, ..Request::new(KeyHash::of(key)) };
         let verdict = self.engine.verify(&caller, &request, NOW)?;
         assert_eq!(verdict.record.is_none(), verdict.code == Code::NotFound);
         Ok(verdict.code)

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use keyplane_api_server::clock;
+use keyplane_api_server::counters::Local;
 use keyplane_api_server::engine::{Engine, Request};
 use keyplane_api_server::feed::Feed;
 use keyplane_api_server::index::{CallerEntry, Index};
@@ -57,7 +58,7 @@ pub(crate) async fn measure(store: &Path, keys: usize, root_key: &str) -> Result
     readiness.wait_for_index().await;
     feeding.abort();
     ensure!(index.key_count() == keys, "the index holds {} keys", index.key_count());
-    let engine = Engine::new(index.clone());
+    let engine = Engine::new(index.clone(), Arc::new(Local::default()));
     let caller = engine.caller(root_key, clock::now()).context("the benchmark's root key is not in the store")?;
     let hashes = (0..keys).map(|number| KeyHash::of(&objects::plain(number))).collect();
     let scene = Scene { index, engine, caller, hashes };
@@ -73,7 +74,7 @@ impl Scene {
             enabled == Some(true)
         };
         let engine = |hash: &KeyHash| {
-            let request = Request { hash: *hash, permissions: None, keyspaces: &[] };
+            let request = Request::new(*hash);
             self.engine.verify(&self.caller, &request, now).is_ok_and(|verdict| verdict.code == Code::Valid)
         };
         let plain = objects::plain(7);
