@@ -43,6 +43,11 @@ impl CounterId {
         Self::of(b'c', namespace, "", Subject::Key(key_id), 0)
     }
 
+    /// The counter that [`Self::as_bytes`] was written down for.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The 16 bytes, uniformly spread.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0

@@ -3,7 +3,41 @@
 //! The functions say what a balance becomes; where it is kept is another's affair.
 
 use crate::calendar::Date;
+use crate::counter_id::CounterId;
 use crate::time::Millis;
+
+/// What a pod must know of one key's credits. The running balance is not here: it outlives the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreditsRecord {
+    /// The balance's counter: [`CounterId::credits`].
+    pub counter: CounterId,
+    /// With how much the balance starts, or is set anew.
+    pub opening: Opening,
+    /// When it is filled up.
+    pub refill: Option<Refill>,
+    /// When the key was made, if that is known: refills since then count for a balance that no one asked for before.
+    pub created: Option<Millis>,
+    /// Which writing of the object this is, higher for a later one; 0 where writings are not counted. It tells a record that was read
+    /// a moment before a change from a change back.
+    pub generation: i64,
+}
+
+/// A balance as its owner wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Opening {
+    /// Credits.
+    pub remaining: u64,
+    /// A marker that tells two equal openings apart.
+    pub set_at: Option<Millis>,
+}
+
+impl Opening {
+    /// Whether this opening sets a balance that was set from `former`: it has another value, or the same with another marker. A marker
+    /// that was taken away sets nothing.
+    pub fn sets_anew(self, former: Self) -> bool {
+        self.remaining != former.remaining || self.set_at.is_some_and(|marker| former.set_at != Some(marker))
+    }
+}
 
 /// The outcome of spending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +116,12 @@ impl Refill {
         }
     }
 
+    /// The same amount at other times.
+    #[must_use]
+    pub const fn with_interval(self, interval: Interval) -> Self {
+        Self { interval, ..self }
+    }
+
     /// How often.
     pub const fn interval(self) -> Interval {
         self.interval
@@ -143,6 +183,21 @@ mod tests {
 
     fn monthly(day: i64) -> Refill {
         Refill::monthly(100, day).unwrap()
+    }
+
+    #[test]
+    fn an_opening_is_told_from_the_former_by_value_or_marker() {
+        let opening = |remaining, marker: Option<i64>| Opening { remaining, set_at: marker.map(Millis) };
+        for (now, former, anew) in [
+            (opening(5, None), opening(5, None), false),
+            (opening(6, None), opening(5, None), true),
+            (opening(5, Some(1)), opening(5, Some(1)), false),
+            (opening(5, Some(2)), opening(5, Some(1)), true),
+            (opening(5, Some(1)), opening(5, None), true),
+            (opening(5, None), opening(5, Some(1)), false),
+        ] {
+            assert_eq!(now.sets_anew(former), anew, "{now:?} after {former:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::address::AllowList;
+use crate::credits::CreditsRecord;
 use crate::hash::KeyHash;
 use crate::permission::Grants;
 use crate::plan::{Configured, Limits, Owner};
@@ -46,6 +47,8 @@ pub struct KeyRecord {
     pub own_limits: Box<[Configured]>,
     /// Those of the `RateLimit`s that apply to it, the oldest first.
     pub selected_limits: Box<[Configured]>,
+    /// Its credits; `None` for a key that may be used without end. Boxed: most keys have none.
+    pub credits: Option<Box<CreditsRecord>>,
 }
 
 impl KeyRecord {
@@ -67,6 +70,7 @@ impl KeyRecord {
             roles: Box::default(),
             own_limits: Box::default(),
             selected_limits: Box::default(),
+            credits: None,
         }
     }
 

@@ -13,6 +13,7 @@ mod api_key;
 pub mod condition;
 mod crd;
 mod credits;
+pub mod credits_record;
 mod duration;
 mod embedded;
 mod identity;

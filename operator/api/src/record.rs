@@ -15,6 +15,7 @@ use keyplane_core::record::{IdentityRecord, KeyRecord, RootRecord, Seniority, Se
 use keyplane_core::time::Millis;
 use serde_json::value::RawValue;
 
+use crate::credits_record::credits_record;
 use crate::limit_record::own_limits;
 use crate::{
     API_FIELD_MANAGER, ApiKey, CurrentKey, Identity, KeyRole, KeySource, Keyspace, MANAGED_BY_LABEL, Meta, PreviousKey,
@@ -94,6 +95,7 @@ pub fn unresolved_key(key: &ApiKey, mut share: impl FnMut(&str) -> Arc<str>) -> 
     record.own_permissions = record.permissions.len();
     record.roles = spec.roles.iter().map(|role| share(role)).collect();
     record.own_limits = own_limits(&spec.rate_limits, &record.id, Scope::Key, record.owner());
+    record.credits = credits_record(key, &record.id).map(Box::new);
     UnresolvedKey {
         record,
         keyspace: share(&spec.keyspace),
