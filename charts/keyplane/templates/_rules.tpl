@@ -15,7 +15,7 @@ What they amount to:
 {{- define "keyplane.clusterRules" -}}
 # Also what verify pods read.
 - apiGroups: [keyplane.dev]
-  resources: [apikeys, identities, keyroles, rootkeys]
+  resources: [apikeys, identities, keyroles, ratelimitoverrides, ratelimits, rootkeys]
   verbs: [get, list, watch]
 # A pool names or selects the namespaces that it serves.
 - apiGroups: [""]

@@ -52,7 +52,10 @@ async fn a_release_is_installed_used_upgraded_and_leaves_keys_behind(_shared: Ar
     let kinds = cluster.kubectl().run(&["get", "crd", "--output=name"]).await?;
     assert_eq!(kinds.lines().count(), keyplane_api::all_crds().len(), "{kinds}");
     cluster.kubectl().run(&["get", "apikey/acme", "rootkey/caller", "secret/acme-key", "secret/caller-key"]).await?;
-    // The pods are still there and still have their rights: a new one starts and verifies.
+    let pool = ["get", "verifypool", "default", "--output=jsonpath={.metadata.deletionTimestamp}"];
+    let leaving = cluster.kubectl().in_namespace(SYSTEM_NAMESPACE).run(&pool).await?;
+    assert_eq!(leaving, "", "the pool waits for an operator that is gone");
+    // The pods still have their rights: a new one starts and verifies.
     drop(pod);
     let pod = Program::api_server()?.identity(&account).flag("registry", "kubernetes").flag("roles", "verify");
     let pod = pod.start().await?;

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use keyplane_operator::rbac::{RULES, Reach};
-use keyplane_tests::{Cluster, SharedCluster, Trial, eventually, trials};
-use kube::api::PostParams;
+use keyplane_tests::{Cluster, Program, SharedCluster, Trial, eventually, trials};
+use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::{NAMED, rendered};
+use super::{KEYPLANE, NAMED, chart, rendered};
 
 /// One verb on one resource of one group.
 type Right = (String, String, String);
@@ -26,6 +29,7 @@ pub(super) fn trials(cluster: &SharedCluster) -> Vec<Trial> {
     trials![cluster;
         the_operator_gets_exactly_the_rights_that_it_uses,
         a_limited_operator_gets_no_more_elsewhere_than_it_must,
+        a_limited_operator_does_its_work_and_sees_no_other_secrets,
         people_get_our_kinds_with_their_role_in_the_cluster,
     ]
 }
@@ -37,6 +41,17 @@ fn needed(reach: Reach) -> BTreeSet<Right> {
         resources.flat_map(|resource| rule.verbs.iter().map(|verb| right(rule.group, resource, verb)))
     });
     rights.collect()
+}
+
+/// Shows only what differs.
+fn same(granted: &BTreeSet<Right>, reach: Reach) {
+    let needed = needed(reach);
+    let (excess, missing): (Vec<_>, Vec<_>) =
+        (granted.difference(&needed).collect(), needed.difference(granted).collect());
+    assert!(
+        excess.is_empty() && missing.is_empty(),
+        "charts/keyplane/templates/_rules.tpl differs from RULES of operator/src/rbac.rs: excess {excess:?}, missing {missing:?}"
+    );
 }
 
 fn right(group: &str, resource: &str, verb: &str) -> Right {
@@ -69,9 +84,9 @@ fn granted(objects: &[Value], kind: &str, name: &str, namespace: Option<&str>) -
 
 async fn the_operator_gets_exactly_the_rights_that_it_uses(cluster: Arc<Cluster>) -> Result<()> {
     let objects = rendered(&cluster, None).await?;
-    assert_eq!(granted(&objects, "ClusterRole", "keyplane-operator", None)?, needed(Reach::Cluster));
+    same(&granted(&objects, "ClusterRole", "keyplane-operator", None)?, Reach::Cluster);
     let leases = granted(&objects, "Role", "keyplane-operator-leases", Some("keyplane-system"))?;
-    assert_eq!(leases, needed(Reach::ReleaseNamespace));
+    same(&leases, Reach::ReleaseNamespace);
     // Nothing else is bound to anybody.
     let bound = objects.iter().filter(|object| object["kind"].as_str().is_some_and(|kind| kind.ends_with("Binding")));
     let roles: Vec<_> = bound.map(|binding| binding["roleRef"]["name"].clone()).collect();
@@ -88,10 +103,46 @@ async fn a_limited_operator_gets_no_more_elsewhere_than_it_must(cluster: Arc<Clu
     for namespace in NAMED.into_iter().chain(["keyplane-system"]) {
         let here = granted(&objects, "Role", "keyplane-operator", Some(namespace))?;
         let both: BTreeSet<_> = everywhere.union(&here).cloned().collect();
-        assert_eq!(both, needed(Reach::Cluster), "{namespace}");
+        same(&both, Reach::Cluster);
         assert!(everywhere.is_disjoint(&here), "{namespace}");
     }
     Ok(())
+}
+
+async fn a_limited_operator_does_its_work_and_sees_no_other_secrets(cluster: Arc<Cluster>) -> Result<()> {
+    let namespace = cluster.namespace("limited").await?;
+    let name = namespace.name();
+    // A release named after the namespace, so that its ClusterRole is its own.
+    let watched = format!("operator.watchNamespaces={{{name}}}");
+    let manifests = cluster.helm().template(name, &chart(KEYPLANE), name, &["--set", &watched]).await?;
+    cluster.kubectl().apply(&manifests).await?;
+    let identity = cluster.service_account(name, &format!("{name}-keyplane-operator")).await?;
+    let operator = Program::operator()?.identity(&identity).env("POD_NAMESPACE", name).flag("watch-namespaces", name);
+    let operator = operator.start().await?;
+    namespace
+        .kubectl()
+        .apply("{apiVersion: keyplane.dev/v1alpha1, kind: ApiKey, metadata: {name: acme}, spec: {}}")
+        .await?;
+    namespace.kubectl().run(&["wait", "--for=condition=Ready", "--timeout=20s", "apikey/acme"]).await?;
+    // The pool of the release: its pods read this namespace only.
+    namespace.pool_account("default").await?;
+    let role = format!("keyplane-verify-{name}-default");
+    let bindings = namespace.api::<RoleBinding>();
+    eventually("the pods have their rights", AGGREGATED, || async { bindings.get_opt(&role).await }).await?;
+    let sets = namespace.api::<StatefulSet>();
+    eventually("the pool has pods", AGGREGATED, || async { sets.get_opt("keyplane-verify-default").await }).await?;
+
+    let client = identity.client().await?;
+    assert!(reads_secrets(&client, name).await?);
+    assert!(!reads_secrets(&client, "keyplane-system").await?);
+    assert_eq!(operator.terminate().await?, 0);
+    let log = operator.log()?;
+    assert!(!log.to_lowercase().contains("forbidden"), "{log}");
+    Ok(())
+}
+
+async fn reads_secrets(who: &Client, namespace: &str) -> Result<bool> {
+    Ok(Api::<Secret>::namespaced(who.clone(), namespace).list_metadata(&ListParams::default()).await.is_ok())
 }
 
 async fn people_get_our_kinds_with_their_role_in_the_cluster(cluster: Arc<Cluster>) -> Result<()> {
