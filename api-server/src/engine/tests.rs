@@ -3,7 +3,7 @@ use keyplane_core::record::RootRecord;
 
 use super::*;
 use crate::counters::Local;
-use crate::index::{Change, NamespaceId, Namespaces};
+use crate::index::{Change, KeyEntry, NamespaceId, Namespaces};
 
 const NOW: Millis = Millis(1_000);
 
@@ -52,6 +52,7 @@ impl World {
 
     fn ask(&self, caller: &str, key: &str, permissions: Option<&str>, keyspaces: &[&str]) -> Result<Code, VerifyError> {
         let caller = self.engine.caller(caller, NOW).unwrap();
+        let permissions = permissions.map(Permissions::Text);
         let request = Request { permissions, keyspaces, ..Request::new(KeyHash::of(key)) };
         let verdict = self.engine.verify(&caller, &request, NOW)?;
         assert_eq!(verdict.record.is_none(), verdict.code == Code::NotFound);

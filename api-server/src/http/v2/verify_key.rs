@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::schema::{Field, Rule};
 use crate::clock;
-use crate::engine::{self, EvaluatedLimit, Verdict};
+use crate::engine::{self, EvaluatedLimit, Permissions, Verdict};
 use crate::http::body::Parsed;
 use crate::http::envelope::Answer;
 use crate::http::error::ApiError;
@@ -184,7 +184,7 @@ fn verify(api: &Api, Parsed { headers, client, body }: &Parsed<Body>) -> Result<
         limits: &limits,
         client: *client,
         hash: KeyHash::of(&body.key),
-        permissions: body.permissions.as_deref(),
+        permissions: body.permissions.as_deref().map(Permissions::Text),
         keyspaces: &keyspaces,
     };
     Ok(api.engine.verify(&caller, &request, now)?)
