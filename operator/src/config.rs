@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use zpages::logging::LogFormat;
 
 /// The image of verify pods when neither the pool nor `--verify-image` names one: the api-server of the operator's own version.
 const DEFAULT_VERIFY_IMAGE: &str = concat!("keyplane-api-server:", env!("CARGO_PKG_VERSION"));
@@ -70,15 +71,6 @@ pub struct RunArgs {
     /// The host name, which in a pod is the pod's name.
     #[arg(long, env = "HOSTNAME", hide = true)]
     pub hostname: Option<String>,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Where a controller watches.

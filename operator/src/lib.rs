@@ -22,5 +22,4 @@ pub mod ops;
 pub mod rbac;
 pub mod retry;
 pub mod run;
-pub mod telemetry;
 pub mod verify_pool;

@@ -5,8 +5,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches};
 use keyplane_operator::config::{Cli, Command, RunArgs};
-use keyplane_operator::{crds, run, telemetry};
-use zpages::Flags;
+use keyplane_operator::{crds, run};
+use zpages::{Flags, logging};
+
+/// The client logs the whole answer when it can't read one, and an answer may hold a Secret. What went wrong is in our own log.
+const NEVER_LOGGED: &[&str] = &["kube_client::client=off"];
 
 fn main() -> ExitCode {
     run_command().unwrap_or_else(|error| {
@@ -35,7 +38,7 @@ fn run_command() -> anyhow::Result<ExitCode> {
 }
 
 fn start(args: RunArgs, flags: Flags) -> anyhow::Result<ExitCode> {
-    telemetry::start(args.log_format, &args.log_filter).context("failed to set up logging")?;
+    logging::start(args.log_format, &args.log_filter, NEVER_LOGGED).context("failed to set up logging")?;
     let runtime = tokio::runtime::Runtime::new().context("failed to start the async runtime")?;
     let ended = runtime.block_on(run::run(args, flags));
     // Reconciles that outlived their deadline must not hold the process.

@@ -18,6 +18,7 @@ impl Helm {
     pub(crate) fn new(program: &Path, identity: &Identity, home: &Path) -> Self {
         let tool = Tool::new(program)
             .env("KUBECONFIG", identity.kubeconfig())
+            .env("KUBECACHEDIR", home.join("kube-cache")) // else discovery lands in the home of whoever runs the tests
             .env("HELM_CACHE_HOME", home.join("cache"))
             .env("HELM_CONFIG_HOME", home.join("config"))
             .env("HELM_DATA_HOME", home.join("data"));

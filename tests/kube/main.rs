@@ -13,6 +13,7 @@ mod custom_resources;
 mod happy_path;
 mod issuance;
 mod operator_faults;
+mod readme;
 mod secrets_stay_secret;
 mod verification;
 mod verify_pool;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         happy_path::trials,
         issuance::trials,
         operator_faults::trials,
+        readme::trials,
         secrets_stay_secret::trials,
         verification::trials,
         verify_pool::trials,

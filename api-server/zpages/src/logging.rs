@@ -34,11 +34,13 @@ pub enum LoggingError {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Starts logging for the whole process. `filter` is a level or a list of directives of `tracing_subscriber`.
-pub fn start(format: LogFormat, filter: &str) -> Result<(), LoggingError> {
-    let parsed = EnvFilter::builder()
-        .parse(filter)
-        .map_err(|source| LoggingError::Filter { filter: filter.to_owned(), source })?;
+/// Starts logging for the whole process. `filter` is a level or a list of directives of `tracing_subscriber`; `never` are directives
+/// that hold whatever the filter says, such as `some_client=off` for a library that logs what must not be logged.
+///
+/// # Errors
+/// A filter or directive that is none, or logging set up twice.
+pub fn start(format: LogFormat, filter: &str, never: &[&str]) -> Result<(), LoggingError> {
+    let parsed = parse(filter, never)?;
     // Colours are for people at a terminal; in a file they hide words from grep.
     let colours = std::io::stderr().is_terminal();
     let subscriber = tracing_subscriber::fmt().with_env_filter(parsed).with_ansi(colours).with_writer(std::io::stderr);
@@ -47,4 +49,32 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), LoggingError> {
         LogFormat::Json => subscriber.json().finish().try_init()?,
     }
     Ok(())
+}
+
+fn parse(filter: &str, never: &[&str]) -> Result<EnvFilter, LoggingError> {
+    let wrong = |source| LoggingError::Filter { filter: filter.to_owned(), source };
+    let mut parsed = EnvFilter::builder().parse(filter).map_err(wrong)?;
+    for directive in never {
+        parsed = parsed.add_directive(directive.parse().map_err(wrong)?);
+    }
+    Ok(parsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_never_be_logged_is_off_whatever_the_filter_says() {
+        const NEVER: &str = "talkative::client=off";
+        for filter in ["info", "trace", "talkative=trace", "talkative::client=trace"] {
+            let parsed = parse(filter, &[NEVER]).unwrap().to_string();
+            assert!(parsed.contains(NEVER) && !parsed.contains("talkative::client=trace"), "{parsed}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_named() {
+        assert!(parse("a=nonsense", &[]).unwrap_err().to_string().contains("a=nonsense"));
+    }
 }

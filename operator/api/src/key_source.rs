@@ -40,7 +40,7 @@ pub struct GenerateKey {
     #[schemars(length(min = 1, max = 16), regex(pattern = r"^[a-zA-Z0-9_]+$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// How many random bytes the key has, 16 to 255. Default: the keyspace's; without one 16.
+    /// How many random bytes the key has, 16 to 255. Default: the keyspace's; without one 24.
     #[schemars(range(min = 16, max = 255))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub byte_length: Option<i64>,

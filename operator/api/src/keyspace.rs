@@ -34,7 +34,7 @@ pub struct KeyspaceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 
-    /// What generated keys of this keyspace look like unless they say otherwise. Absent: no prefix, 16 bytes.
+    /// What generated keys of this keyspace look like unless they say otherwise. Absent: no prefix, 24 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_defaults: Option<KeyDefaults>,
 
@@ -66,7 +66,7 @@ pub struct KeyDefaults {
     #[schemars(length(min = 1, max = 16), regex(pattern = r"^[a-zA-Z0-9_]+$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// How many random bytes a key has, 16 to 255. Default 16.
+    /// How many random bytes a key has, 16 to 255. Default 24.
     #[schemars(range(min = 16, max = 255))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub byte_length: Option<i64>,
