@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
 use keyplane_core::key::PlainKey;
 use zpages::logging::LogFormat;
@@ -34,6 +35,10 @@ pub struct Args {
     /// Standalone: the workspace of the keys that this process makes, and of manifests that name no namespace.
     #[arg(long, env = "KEYPLANE_WORKSPACE", default_value = "default", value_name = "NAMESPACE")]
     pub workspace: String,
+    /// The namespace of which `/v1/keys.verifyKey` verifies keys: v1 has no caller who could say. Absent: standalone the workspace, with
+    /// `--registry kubernetes` none, and v1 verification is off.
+    #[arg(long, env = "KEYPLANE_V1_NAMESPACE", value_name = "NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
+    pub v1_namespace: Option<String>,
     /// A root key that must exist with all permissions, in plain. Better given in the environment, where `ps` does not show it.
     #[arg(long, env = "KEYPLANE_BOOTSTRAP_ROOT_KEY", hide_env_values = true, value_name = "KEY", value_parser = plain_key)]
     pub bootstrap_root_key: Option<PlainKey>,
@@ -98,6 +103,9 @@ pub enum ConfigError {
         "--namespaces is for --registry kubernetes; standalone keys lie in the one workspace that --workspace names"
     )]
     NamespacesStandalone,
+    /// A namespace whose keys this process doesn't have.
+    #[error("--v1-namespace is `{0}`, which is not among --namespaces; add it there or name one of them")]
+    V1Namespace(String),
     /// Nothing to do.
     #[error("--roles is empty; write verify, control or both")]
     NoRole,
@@ -119,7 +127,19 @@ impl Args {
         if !cluster && !self.namespaces.is_empty() {
             return Err(ConfigError::NamespacesStandalone);
         }
-        Ok(())
+        match &self.v1_namespace {
+            Some(name) if !self.namespaces.is_empty() && !self.namespaces.contains(name) => {
+                Err(ConfigError::V1Namespace(name.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The namespace of which the v1 API verifies keys; `None`: it verifies none. A cluster has many namespaces, and to open one of them to
+    /// callers without a root key is for its administrator to say; a standalone server has only one.
+    pub fn v1_verifies(&self) -> Option<&str> {
+        let only = (self.registry != RegistryChoice::Kubernetes).then_some(self.workspace.as_str());
+        self.v1_namespace.as_deref().or(only)
     }
 }
 
@@ -162,10 +182,25 @@ mod tests {
         for (arguments, expected) in [
             (&["--registry", "kubernetes", "--bootstrap-root-key", key][..], "apply a RootKey"),
             (&["--namespaces", "a"], "--workspace"),
+            (&["--registry", "kubernetes", "--namespaces", "a,b", "--v1-namespace", "c"], "not among --namespaces"),
             (&["--bootstrap-root-key", "short"], "at least 16"),
         ] {
             let error = parse(arguments).unwrap_err();
             assert!(error.contains(expected) && !error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn v1_verification_has_one_namespace_or_none() {
+        for (arguments, expected) in [
+            (&[][..], Some("default")),
+            (&["--workspace", "team-a"], Some("team-a")),
+            (&["--registry", "manifests:keys", "--v1-namespace", "team-b"], Some("team-b")),
+            (&["--registry", "kubernetes"], None),
+            (&["--registry", "kubernetes", "--v1-namespace", "team-a"], Some("team-a")),
+            (&["--registry", "kubernetes", "--namespaces", "a,b", "--v1-namespace", "b"], Some("b")),
+        ] {
+            assert_eq!(parse(arguments).unwrap().v1_verifies(), expected, "{arguments:?}");
         }
     }
 

@@ -45,7 +45,12 @@ pub async fn run(args: Args, flags: Flags) -> anyhow::Result<()> {
 
     let counters = Arc::new(Local::default());
     let sweeping = tokio::spawn(sweep(counters.clone(), metrics.clone()));
-    let api = Api { engine: Arc::new(Engine::new(index, counters)), metrics, readiness: readiness.clone() };
+    let api = Api {
+        engine: Arc::new(Engine::new(index, counters)),
+        metrics,
+        readiness: readiness.clone(),
+        v1_namespace: args.v1_verifies().map(Arc::from),
+    };
     let mut serving = tokio::spawn(serve::serve(api_socket, http::router(api), stop.api.clone()));
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
     if let Some(message) = message {

@@ -12,7 +12,7 @@ use keyplane_tests::{Program, Server, environment, eventually, ports};
 use serde_json::Value;
 
 /// The contract: what outside tools may rely on.
-const FLAGS: [(&str, &str); 10] = [
+const FLAGS: [(&str, &str); 11] = [
     ("listen", "127.0.0.1:8080"),
     ("ops-listen", "127.0.0.1:8081"),
     ("data-dir", "./keyplane-data"),
@@ -20,6 +20,7 @@ const FLAGS: [(&str, &str); 10] = [
     ("roles", "verify,control"),
     ("namespaces", ""),
     ("workspace", "default"),
+    ("v1-namespace", ""),
     ("bootstrap-root-key", ""),
     ("log-format", "text"),
     ("log-filter", "info"),
@@ -71,6 +72,7 @@ async fn every_flag_can_be_given_in_the_environment() -> Result<()> {
         ("registry", "manifests:keys"),
         ("roles", "verify"),
         ("workspace", "team-a"),
+        ("v1-namespace", "team-b"),
         ("bootstrap-root-key", "a-key-of-the-environment"),
         ("log-format", "json"),
         ("log-filter", "debug"),

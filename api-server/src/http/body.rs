@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -32,23 +33,45 @@ pub(crate) async fn parse<T: DeserializeOwned>(
     rule: &Rule,
 ) -> Result<Parsed<T>, (HeaderMap, ApiError)> {
     let (parts, body) = request.into_parts();
-    match read(&parts.headers, body, rule).await {
-        Ok(body) => {
-            let client = caller::client(&parts.headers, parts.extensions.get::<Peer>().copied());
-            Ok(Parsed { headers: parts.headers, client, body })
-        }
+    let missing = caller::check_present(&parts.headers).err();
+    match read(&parts.headers, body, rule, MAX_BYTES, missing).await {
+        Ok(body) => Ok(Parsed::new(parts, body)),
         Err(error) => Err((parts.headers, error)),
     }
 }
 
-async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body, rule: &Rule) -> Result<T, ApiError> {
-    let bytes = match Limited::new(body, MAX_BYTES).collect().await {
+/// The same without credentials being a matter of form, and with a limit of the body's size, in bytes, that suits a stranger.
+pub(crate) async fn parse_open<T: DeserializeOwned>(
+    request: Request,
+    rule: &Rule,
+    max_bytes: usize,
+) -> Result<Parsed<T>, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read(&parts.headers, body, rule, max_bytes, None).await?;
+    Ok(Parsed::new(parts, body))
+}
+
+impl<T> Parsed<T> {
+    fn new(parts: Parts, body: T) -> Self {
+        let client = caller::client(&parts.headers, parts.extensions.get::<Peer>().copied());
+        Self { headers: parts.headers, client, body }
+    }
+}
+
+async fn read<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+    rule: &Rule,
+    max_bytes: usize,
+    missing: Option<FieldError>,
+) -> Result<T, ApiError> {
+    let bytes = match Limited::new(body, max_bytes).collect().await {
         Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(ApiError::TooLarge(MAX_BYTES)),
+        Err(error) if error.is::<LengthLimitError>() => return Err(ApiError::TooLarge(max_bytes)),
         Err(_) => return Err(ApiError::Unreadable("the connection broke while it was sent".to_owned())),
     };
     let mut errors: Vec<FieldError> = check_media_type(headers).err().into_iter().collect();
-    errors.extend(caller::check_present(headers).err());
+    errors.extend(missing);
     let mut value: Value = match serde_json::from_slice(&bytes) {
         Ok(value) => value,
         Err(error) => {

@@ -149,7 +149,8 @@ impl ApiError {
         }
     }
 
-    fn detail(&self) -> String {
+    /// What went wrong and what to do, for people.
+    pub(super) fn detail(&self) -> String {
         match self {
             Self::InvalidInput { detail, .. } => detail.clone(),
             Self::Unreadable(why) => format!("The request body can't be read: {why}."),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /v2/keys.verifyKey` | verifies a key ([`v2::verify_key`]) |
 //! | `POST /v2/ratelimit.limit`, `/v2/ratelimit.multiLimit` | limits an identifier ([`v2::rate_limit`]) |
+//! | `POST /v1/keys.verifyKey`, `/v1/ratelimits.limit` | the same in the shapes of v1 ([`v1`]) |
 //! | `GET /v2/liveness` | says that the process answers, in the API's envelope |
 //! | `GET /health/live`, `/health/ready`, `/health/startup` | for load balancers that see only this port |
 
@@ -14,6 +15,7 @@ mod error;
 mod health;
 mod layers;
 pub mod serve;
+mod v1;
 mod v2;
 
 use std::sync::Arc;
@@ -34,6 +36,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Whether the index is complete.
     pub readiness: Readiness,
+    /// The namespace of which the v1 API verifies keys, without a caller; `None`: it verifies none.
+    pub v1_namespace: Option<Arc<str>>,
 }
 
 /// The routes of the API.
@@ -42,6 +46,7 @@ pub fn router(api: Api) -> Router {
         .route("/v2/keys.verifyKey", post(v2::verify_key::handle))
         .route("/v2/ratelimit.limit", post(v2::rate_limit::limit))
         .route("/v2/ratelimit.multiLimit", post(v2::rate_limit::multi_limit))
+        .merge(v1::routes())
         .route("/v2/liveness", get(v2::liveness))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

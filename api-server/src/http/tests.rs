@@ -58,7 +58,8 @@ async fn served() -> Router {
     let feed = Feed { index: index.clone(), readiness: readiness.clone(), metrics: metrics.clone() };
     tokio::spawn(feed.run(registry, Vec::new()));
     readiness.wait_for_index().await;
-    router(Api { engine: Arc::new(Engine::new(index, Arc::new(Local::default()))), metrics, readiness })
+    let engine = Arc::new(Engine::new(index, Arc::new(Local::default())));
+    router(Api { engine, metrics, readiness, v1_namespace: None })
 }
 
 struct Answered {
@@ -236,8 +237,8 @@ async fn a_body_over_the_limit_is_413() {
 #[tokio::test]
 async fn a_server_with_half_an_index_says_so() {
     let (metrics, readiness) = (Arc::new(Metrics::default()), Readiness::default());
-    let app =
-        router(Api { engine: Arc::new(Engine::new(Arc::default(), Arc::new(Local::default()))), metrics, readiness });
+    let engine = Arc::new(Engine::new(Arc::default(), Arc::new(Local::default())));
+    let app = router(Api { engine, metrics, readiness, v1_namespace: None });
     let answered = verify_as(&app, ROOT, json!({"key": KEY})).await;
     assert_eq!(error(&answered).0, 503);
     let ready = |path| Request::get(path).body(Body::empty()).unwrap();

@@ -13,6 +13,8 @@ pub(crate) enum Rule {
     Integer { min: i64, max: i64 },
     /// A list of so many items, each following one rule.
     List { min: usize, max: usize, item: &'static Self },
+    /// Any value: whoever reads it checks it.
+    Any,
     /// An object with these fields; others are refused unless it is `open`.
     Object { fields: &'static [Field], open: bool },
 }
@@ -43,6 +45,7 @@ impl Rule {
             errors.push(FieldError { location: location.to_owned(), message, fix: None });
         };
         match (self, value) {
+            (Self::Any, _) => {}
             (Self::Text { min, max }, Value::String(text)) => match text.chars().count() {
                 length if length < *min => wrong(format!("must have at least {min} characters, has {length}")),
                 length if length > *max => wrong(format!("must have at most {max} characters, has {length}")),
@@ -78,6 +81,7 @@ impl Rule {
             Self::Integer { .. } => "a whole number",
             Self::List { .. } => "a list",
             Self::Object { .. } => "an object",
+            Self::Any => "a value",
         }
     }
 }
