@@ -2,9 +2,9 @@
 //!
 //! | route | what it does |
 //! |---|---|
-//! | `POST /v2/keys.verifyKey` | verifies a key ([`v2::verify_key`]) |
-//! | `POST /v2/ratelimit.limit`, `/v2/ratelimit.multiLimit` | limits an identifier ([`v2::rate_limit`]) |
-//! | `POST /v1/keys.verifyKey`, `/v1/ratelimits.limit` | the same in the shapes of v1 ([`v1`]) |
+//! | `POST /v2/keys.verifyKey` | verifies a key (`v2/verify_key.rs`) |
+//! | `POST /v2/ratelimit.limit`, `/v2/ratelimit.multiLimit` | limits an identifier (`v2/rate_limit.rs`) |
+//! | `POST /v1/keys.verifyKey`, `/v1/ratelimits.limit` | the same in the shapes of v1 (`v1/`) |
 //! | `GET /v2/liveness` | says that the process answers, in the API's envelope |
 //! | `GET /health/live`, `/health/ready`, `/health/startup` | for load balancers that see only this port |
 

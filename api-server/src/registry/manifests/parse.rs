@@ -147,7 +147,20 @@ fn read_object(value: Value, default_namespace: &str) -> Result<Option<Object>, 
     let key = object.key();
     // No API server gave it a uid: one from its name keeps its id the same at every start. An exported object has its own.
     object.metadata_mut().uid.get_or_insert_with(|| format!("manifest/{}/{}/{}", key.kind, key.namespace, key.name));
+    if waits_for_an_operator(&object) {
+        tracing::warn!(object = %key, "this key is not served: its hash is known to an operator only; write spec.key.hash");
+    }
     Ok(Some(object))
+}
+
+/// Whether the key's secret is to be made or read by an operator, and none has yet.
+fn waits_for_an_operator(object: &Object) -> bool {
+    let (source, issued) = match object {
+        Object::ApiKey(key) => (&key.spec.key, key.status.as_ref().is_some_and(|status| status.current.is_some())),
+        Object::RootKey(key) => (&key.spec.key, key.status.as_ref().is_some_and(|status| status.current.is_some())),
+        _ => return false,
+    };
+    matches!(source, KeySource::Generate(_) | KeySource::SecretRef(_)) && !issued
 }
 
 /// In a cluster the API server refuses a hash that is none; here it would be a key that never verifies, and nobody would know why.
