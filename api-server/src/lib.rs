@@ -9,6 +9,7 @@ pub mod bootstrap;
 pub mod clock;
 pub mod config;
 pub mod counters;
+pub mod credits;
 pub mod engine;
 pub mod feed;
 pub mod http;
