@@ -13,13 +13,23 @@ use tokio::sync::mpsc;
 
 use super::PATIENCE;
 
-/// One change makes one event at each watcher and is awaited before the next one, so a handful lies here at most.
+/// A round makes about four events at each watcher, and all are taken before the next round: five watchers leave 20 here.
 const EVENTS: usize = 64;
+
+/// What an event says of an `ApiKey`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It is there, without a key so far.
+    Written,
+    /// Its status has the hash of its key.
+    Issued,
+    Deleted,
+}
 
 struct Seen {
     watcher: usize,
     name: String,
-    deleted: bool,
+    change: Change,
     at: Instant,
 }
 
@@ -43,14 +53,14 @@ impl Watchers {
     }
 
     /// When the last of them got the event.
-    pub(crate) async fn all_see(&mut self, name: &str, deleted: bool) -> Result<Instant> {
+    pub(crate) async fn all_see(&mut self, name: &str, change: Change) -> Result<Instant> {
         let (mut missing, mut last) = ((0..self.count).collect::<HashSet<_>>(), None);
         while !missing.is_empty() {
             let seen = tokio::time::timeout(PATIENCE, self.events.recv());
             let seen =
                 seen.await.with_context(|| format!("wait for ApiKey {name} at the bare watchers {missing:?}"))?;
             let seen = seen.context("the bare watchers ended")??;
-            if seen.name == name && seen.deleted == deleted && missing.remove(&seen.watcher) {
+            if seen.name == name && seen.change == change && missing.remove(&seen.watcher) {
                 last = last.max(Some(seen.at));
             }
         }
@@ -75,9 +85,12 @@ async fn follow(
         let mut events = api.watch(&WatchParams::default(), &version).await.context("watch ApiKeys")?.boxed();
         while let Some(event) = events.try_next().await.context("watch ApiKeys")? {
             let at = Instant::now();
-            let (object, deleted) = match event {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
-                WatchEvent::Deleted(object) => (object, true),
+            let (object, change) = match event {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    let issued = object.status.as_ref().is_some_and(|status| status.current.is_some());
+                    (object, if issued { Change::Issued } else { Change::Written })
+                }
+                WatchEvent::Deleted(object) => (object, Change::Deleted),
                 WatchEvent::Bookmark(bookmark) => {
                     version = bookmark.metadata.resource_version;
                     continue;
@@ -85,7 +98,7 @@ async fn follow(
                 WatchEvent::Error(error) => return Err(kube::Error::Api(error)).context("watch ApiKeys"),
             };
             version = object.resource_version().unwrap_or(version);
-            out.send(Ok(Seen { watcher, name: object.name_any(), deleted, at })).await.context("nobody listens")?;
+            out.send(Ok(Seen { watcher, name: object.name_any(), change, at })).await.context("nobody listens")?;
         }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) struct Run {
     pub(crate) hash_valid: Samples,
     pub(crate) hash_gone: Samples,
     pub(crate) secret_seen: Samples,
+    pub(crate) status_seen: Samples,
     pub(crate) generate_valid: Samples,
 }
 
@@ -43,6 +44,7 @@ struct Milliseconds {
     hash_valid: Summary,
     hash_gone: Summary,
     secret_seen: Summary,
+    status_seen: Summary,
     generate_valid: Summary,
 }
 
@@ -73,6 +75,7 @@ impl Report {
             hash_valid: run.hash_valid.summary(),
             hash_gone: run.hash_gone.summary(),
             secret_seen: run.secret_seen.summary(),
+            status_seen: run.status_seen.summary(),
             generate_valid: run.generate_valid.summary(),
         };
         let ratios = vec![
@@ -113,6 +116,7 @@ impl Report {
             (format!("floor: written -> event at {pods} bare watchers"), ms.floor_written),
             (format!("hash: written -> VALID at {pods} pods"), ms.hash_valid),
             ("(generate: written -> Secret seen)".to_owned(), ms.secret_seen),
+            ("(generate: written -> status at a bare watcher)".to_owned(), ms.status_seen),
             (format!("generate: written -> VALID at {pods} pods"), ms.generate_valid),
             (format!("floor: deleted -> event at {pods} bare watchers"), ms.floor_deleted),
             (format!("hash: deleted -> NOT_FOUND at {pods} pods"), ms.hash_gone),
