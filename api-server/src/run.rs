@@ -16,6 +16,7 @@ use crate::bootstrap;
 use crate::clock;
 use crate::config::{Args, RegistryChoice};
 use crate::counters::Local;
+use crate::credits::Balances;
 use crate::engine::Engine;
 use crate::feed::Feed;
 use crate::http::{self, Api, serve};
@@ -40,13 +41,14 @@ pub async fn run(args: Args, flags: Flags) -> anyhow::Result<()> {
     let ops = tokio::spawn(serve::serve(ops_socket, z_pages(flags, &readiness, &metrics), stop.ops.clone()));
 
     let Opened { registry, overlay, message } = open_registry(&args, address).await?;
+    let balances = open_balances(&args).await?;
     let feed = Feed { index: index.clone(), readiness: readiness.clone(), metrics: metrics.clone() };
     let mut feeding = tokio::spawn(feed.run(registry, overlay));
 
     let counters = Arc::new(Local::default());
     let sweeping = tokio::spawn(sweep(counters.clone(), metrics.clone()));
     let api = Api {
-        engine: Arc::new(Engine::new(index, counters)),
+        engine: Arc::new(Engine::new(index, counters).with_balances(balances.clone())),
         metrics,
         readiness: readiness.clone(),
         v1_namespace: args.v1_verifies().map(Arc::from),
@@ -71,6 +73,8 @@ pub async fn run(args: Args, flags: Flags) -> anyhow::Result<()> {
     serving.await?.context("failed to serve the API")?;
     feeding.abort();
     sweeping.abort();
+    // After the last answer: what was not spent goes back to its owners.
+    tokio::task::spawn_blocking(move || balances.close()).await?.context("failed to keep the credits that are left")?;
     // Last, so that health and metrics can be read while requests drain.
     stop.ops.cancel();
     ops.await?.context("failed to serve the operational endpoints")?;
@@ -137,6 +141,18 @@ async fn open_registry(args: &Args, address: SocketAddr) -> anyhow::Result<Opene
         }
     };
     Ok(Opened { registry, overlay, message })
+}
+
+/// Balances: on the disk where this process alone decides about them, in memory in a cluster.
+async fn open_balances(args: &Args) -> anyhow::Result<Arc<Balances>> {
+    let balances = match args.registry {
+        RegistryChoice::Embedded | RegistryChoice::Manifests(_) => {
+            let directory = args.data_dir.clone();
+            tokio::task::spawn_blocking(move || Balances::open(&directory)).await??
+        }
+        RegistryChoice::Kubernetes => Balances::in_memory(),
+    };
+    Ok(Arc::new(balances))
 }
 
 fn z_pages(flags: Flags, readiness: &Readiness, metrics: &Metrics) -> axum::Router {

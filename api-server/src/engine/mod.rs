@@ -3,6 +3,7 @@
 //! The engine knows no HTTP and does no I/O; a wire (v2, v1, gateways) only translates to [`Request`] and from [`Verdict`].
 
 mod asker;
+mod pay;
 mod queries;
 mod rate_limit;
 
@@ -21,12 +22,14 @@ use self::asker::Asker;
 use self::queries::Queries;
 pub use self::rate_limit::{LimitRequest, Limited, RateLimitError};
 use crate::counters::{Counters, NeedsLease};
+use crate::credits::{Balances, Wait};
 use crate::index::{CallerEntry, Index};
 
 /// See the module. Shared by all workers; nothing in it is locked on the way of a verification.
 pub struct Engine {
     index: Arc<Index>,
     counters: Arc<dyn Counters>,
+    balances: Arc<Balances>,
     queries: Queries,
 }
 
@@ -43,12 +46,14 @@ pub struct Request<'a> {
     pub client: Option<IpAddr>,
     /// Limits to evaluate besides those that apply automatically, or instead of their defaults.
     pub limits: &'a [Requested<'a>],
+    /// How many credits a valid key pays, if it has a balance.
+    pub cost: u64,
 }
 
 impl Request<'_> {
     /// Asks for the key alone.
     pub const fn new(hash: KeyHash) -> Self {
-        Self { hash, permissions: None, keyspaces: &[], client: None, limits: &[] }
+        Self { hash, permissions: None, keyspaces: &[], client: None, limits: &[], cost: 1 }
     }
 }
 
@@ -77,6 +82,16 @@ pub struct Verdict {
     pub record: Option<Arc<KeyRecord>>,
     /// The limits that were evaluated: none when something earlier decided.
     pub limits: Vec<EvaluatedLimit>,
+    /// The balance after it; `None` for a key that may be used without end.
+    pub credits: Option<u64>,
+    /// Set when the key passed everything but could not pay yet: the disk must give up more of its balance. Wait, and then call
+    /// [`Engine::pay`]; until that is done the outcome is [`Code::UsageExceeded`].
+    pub unpaid: Option<Wait>,
+}
+
+impl Verdict {
+    const NOT_FOUND: Self =
+        Self { code: Code::NotFound, record: None, limits: Vec::new(), credits: None, unpaid: None };
 }
 
 /// One limit of a verification, as it stands after it.
@@ -125,9 +140,15 @@ pub enum CallerError {
 }
 
 impl Engine {
-    /// An engine over this index and these counters.
+    /// An engine over this index and these counters, with balances in memory.
     pub fn new(index: Arc<Index>, counters: Arc<dyn Counters>) -> Self {
-        Self { index, counters, queries: Queries::default() }
+        Self { index, counters, balances: Arc::new(Balances::in_memory()), queries: Queries::default() }
+    }
+
+    /// With these balances.
+    #[must_use]
+    pub fn with_balances(self, balances: Arc<Balances>) -> Self {
+        Self { balances, ..self }
     }
 
     /// Who calls. Cost: one SHA-256 and one search.
@@ -148,7 +169,8 @@ impl Engine {
     /// A key of another namespace, one outside the wanted keyspaces and one that the caller may not verify are all `NOT_FOUND`: the
     /// answer is no oracle for what exists. The permission query is read only for a key that was found, before its state is looked at.
     ///
-    /// Limits come last and only for a key that is valid so far; all of them are counted, or none is.
+    /// Limits come then, and only for a key that is valid so far; all of them are counted, or none is. Credits come last: a key without
+    /// enough of them has been counted by its limits all the same. A verdict with `unpaid` is not the last word.
     ///
     /// # Errors
     /// See [`VerifyError`]. Nothing was counted.
@@ -171,7 +193,7 @@ impl Engine {
     ) -> Result<Verdict, VerifyError> {
         match self.index.namespace(namespace) {
             Some(namespace) => self.verify_for(Asker::Anyone(namespace), request, now),
-            None => Ok(Verdict { code: Code::NotFound, record: None, limits: Vec::new() }),
+            None => Ok(Verdict::NOT_FOUND),
         }
     }
 
@@ -180,7 +202,7 @@ impl Engine {
             asker.sees(request, &entry.record).then(|| (entry.record.clone(), entry.valid_until))
         });
         let Some((record, valid_until)) = found.flatten() else {
-            return Ok(Verdict { code: Code::NotFound, record: None, limits: Vec::new() });
+            return Ok(Verdict::NOT_FOUND);
         };
         let parsed = match request.permissions {
             Some(Permissions::Text(text)) => Some(self.queries.parsed(text)?),
@@ -203,7 +225,13 @@ impl Engine {
             (within, limits) = self.evaluate(&planned, now)?;
             code = if within { Code::Valid } else { Code::RateLimited };
         }
-        Ok(Verdict { code, record: Some(record), limits })
+        let mut verdict = Verdict { code, record: Some(record), limits, credits: None, unpaid: None };
+        if verdict.code == Code::Valid {
+            self.pay(&mut verdict, request.cost, now);
+        } else {
+            self.show_balance(&mut verdict, now);
+        }
+        Ok(verdict)
     }
 
     fn evaluate(&self, planned: &[Planned<'_>], now: Millis) -> Result<(bool, Vec<EvaluatedLimit>), VerifyError> {

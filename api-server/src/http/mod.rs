@@ -14,6 +14,7 @@ mod envelope;
 mod error;
 mod health;
 mod layers;
+mod payment;
 pub mod serve;
 mod v1;
 mod v2;

@@ -23,10 +23,10 @@ use super::rate_limit::LONGEST_WINDOW;
 use super::{MAX_BYTES, new_request_id, with_request_id};
 use crate::clock;
 use crate::engine::{self, EvaluatedLimit, Verdict};
-use crate::http::Api;
 use crate::http::body::{self, Parsed};
 use crate::http::error::ApiError;
 use crate::http::v2::schema::{Field, Rule};
+use crate::http::{Api, payment};
 
 /// The limit of a key that v1 knew before limits had names; the answer's `ratelimit` is about it alone.
 const DEFAULT_LIMIT: &str = "default";
@@ -74,6 +74,7 @@ struct Body {
     key: String,
     #[serde(default)]
     authorization: Authorization,
+    remaining: Option<Cost>,
     ratelimit: Option<Cost>,
     #[serde(default)]
     ratelimits: Vec<RequestedLimit>,
@@ -128,6 +129,8 @@ struct KeyData<'a> {
     expires: Option<Millis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ratelimit: Option<LimitData>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining: Option<u64>,
     enabled: bool,
     permissions: &'a [Arc<str>],
     roles: &'a [Arc<str>],
@@ -161,7 +164,10 @@ enum Meta<'a> {
 pub(super) async fn handle(State(api): State<Api>, request: Request) -> Response {
     let request_id = new_request_id();
     let result = match body::parse_open::<Body>(request, &BODY, MAX_BYTES).await {
-        Ok(parsed) => verify(&api, &parsed),
+        Ok(parsed) => match verify(&api, &parsed) {
+            Ok(verdict) => Ok(payment::paid(&api, verdict, parsed.body.cost()).await),
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error.into()),
     };
     match result {
@@ -185,12 +191,18 @@ fn verify(api: &Api, Parsed { headers, client: peer, body }: &Parsed<Body>) -> R
         keyspaces: &body.api_id.as_deref().map_or_else(Vec::new, |id| vec![id]),
         client: client(headers, *peer),
         limits: &body.limits(),
+        cost: body.cost(),
         ..engine::Request::new(KeyHash::of(&body.key))
     };
     Ok(api.engine.verify_for_anyone(namespace, &request, clock::now())?)
 }
 
 impl Body {
+    /// In credits.
+    fn cost(&self) -> u64 {
+        self.remaining.as_ref().map_or_else(one, |remaining| remaining.cost)
+    }
+
     fn limits(&self) -> Vec<Requested<'_>> {
         // First, so that an entry of `ratelimits` with the same name stands in its place.
         let default = self.ratelimit.as_ref().map(|limit| Requested {
@@ -219,14 +231,14 @@ fn client(headers: &HeaderMap, otherwise: Option<IpAddr>) -> Option<IpAddr> {
 
 impl<'a> Answer<'a> {
     fn new(verdict: &'a Verdict, request_id: &'a str) -> Self {
-        let key = verdict.record.as_deref().map(|record| KeyData::new(record, &verdict.limits));
+        let key = verdict.record.as_deref().map(|record| KeyData::new(record, verdict));
         Self { key, valid: verdict.code == Code::Valid, code: verdict.code, request_id }
     }
 }
 
 impl<'a> KeyData<'a> {
-    fn new(record: &'a KeyRecord, limits: &[EvaluatedLimit]) -> Self {
-        let default = limits.iter().find(|limit| *limit.name == *DEFAULT_LIMIT);
+    fn new(record: &'a KeyRecord, verdict: &Verdict) -> Self {
+        let default = verdict.limits.iter().find(|limit| *limit.name == *DEFAULT_LIMIT);
         Self {
             key_id: &record.id,
             name: record.display_name.as_deref(),
@@ -234,6 +246,7 @@ impl<'a> KeyData<'a> {
             meta: record.meta.as_deref(),
             expires: record.expires,
             ratelimit: default.map(LimitData::from),
+            remaining: verdict.credits,
             enabled: record.enabled,
             permissions: &record.permissions,
             roles: &record.roles,

@@ -16,7 +16,7 @@ use crate::engine::{self, EvaluatedLimit, Permissions, Verdict};
 use crate::http::body::Parsed;
 use crate::http::envelope::Answer;
 use crate::http::error::ApiError;
-use crate::http::{Api, body, caller};
+use crate::http::{Api, body, caller, payment};
 
 const ANY_COUNT: Rule = Rule::Integer { min: 0, max: i64::MAX };
 
@@ -54,7 +54,7 @@ const BODY: Rule = Rule::Object {
     ],
 };
 
-/// What this version reads of the body; the rest (`credits`, `tags`, `migrationId`) is checked and not used yet.
+/// What this version reads of the body; the rest (`tags`, `migrationId`) is checked and not used yet.
 #[derive(Deserialize)]
 struct Body {
     key: String,
@@ -63,6 +63,19 @@ struct Body {
     keyspaces: Vec<String>,
     #[serde(default)]
     ratelimits: Vec<RequestedLimit>,
+    #[serde(default)]
+    credits: Credits,
+}
+
+#[derive(Deserialize)]
+struct Credits {
+    cost: u64,
+}
+
+impl Default for Credits {
+    fn default() -> Self {
+        Self { cost: one() }
+    }
 }
 
 #[derive(Deserialize)]
@@ -99,6 +112,8 @@ struct KeyData<'a> {
     meta: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credits: Option<u64>,
     enabled: bool,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     permissions: &'a [std::sync::Arc<str>],
@@ -149,7 +164,10 @@ struct ConfiguredData<'a> {
 pub(crate) async fn handle(State(api): State<Api>, request: Request) -> Response {
     let (headers, result) = match body::parse::<Body>(request, &BODY).await {
         Ok(parsed) => {
-            let result = verify(&api, &parsed);
+            let result = match verify(&api, &parsed) {
+                Ok(verdict) => Ok(payment::paid(&api, verdict, parsed.body.credits.cost).await),
+                Err(error) => Err(error),
+            };
             (parsed.headers, result)
         }
         Err((headers, error)) => (headers, Err(error)),
@@ -186,30 +204,32 @@ fn verify(api: &Api, Parsed { headers, client, body }: &Parsed<Body>) -> Result<
         hash: KeyHash::of(&body.key),
         permissions: body.permissions.as_deref().map(Permissions::Text),
         keyspaces: &keyspaces,
+        cost: body.credits.cost,
     };
     Ok(api.engine.verify(&caller, &request, now)?)
 }
 
 impl<'a> From<&'a Verdict> for Data<'a> {
     fn from(verdict: &'a Verdict) -> Self {
-        let key = verdict.record.as_deref().map(|record| KeyData::new(record, &verdict.limits));
+        let key = verdict.record.as_deref().map(|record| KeyData::new(record, verdict));
         Self { valid: verdict.code == Code::Valid, code: verdict.code, key }
     }
 }
 
 impl<'a> KeyData<'a> {
-    fn new(record: &'a KeyRecord, limits: &'a [EvaluatedLimit]) -> Self {
+    fn new(record: &'a KeyRecord, verdict: &'a Verdict) -> Self {
         Self {
             key_id: &record.id,
             keyspace_id: &record.keyspace_id,
             name: record.display_name.as_deref(),
             meta: record.meta.as_deref(),
             expires: record.expires,
+            credits: verdict.credits,
             enabled: record.enabled,
             permissions: &record.permissions,
             roles: &record.roles,
             identity: record.identity.as_deref().map(|identity| IdentityData::new(identity, record)),
-            ratelimits: limits.iter().map(LimitData::from).collect(),
+            ratelimits: verdict.limits.iter().map(LimitData::from).collect(),
         }
     }
 }
