@@ -15,3 +15,4 @@ mod first_start;
 mod manifests;
 mod secrets;
 mod shown;
+mod v1;
