@@ -45,11 +45,13 @@ fn manifests() -> String {
     [
         key("team-a", "gold", GOLD, &format!(", displayName: ACME, externalId: acme, meta: {{tier: gold}}, permissions: [invoices.read, invoices.write], roles: [editor], expires: 2999-01-01T00:00:00Z, rateLimits: [{default}]")),
         key("team-a", "bare", "a-bare-key", ""),
+        key("team-a", "paid", "a-paid-key", ", credits: {remaining: 5}"),
         key("team-a", "disabled", "a-disabled-key", ", enabled: false, expires: 2020-01-01T00:00:00Z"),
         key("team-a", "expired", "an-expired-key", ", expires: 2020-01-01T00:00:00Z"),
         key("team-a", "local", "a-local-key", ", keyspace: local"),
         key("team-a", "first", "the-first-of-two", &format!(", externalId: pair, rateLimits: [{own}]")),
         key("team-a", "second", "the-second-of-two", &format!(", externalId: pair, rateLimits: [{own}]")),
+        key("team-a", "spender", "a-key-with-credits", &format!(", credits: {{remaining: 3}}, rateLimits: [{own}]")),
         key("team-b", "other", "a-key-of-team-b", ""),
         object("KeyRole", "team-a", "editor", "permissions: [invoices.write]"),
         object("Identity", "team-a", "acme", "externalId: acme, meta: {plan: pro}"),
@@ -255,6 +257,41 @@ async fn ratelimit_shows_the_limit_named_default_and_sets_its_cost() {
     assert_eq!(shown(json!({"key": GOLD})).await, ("RATE_LIMITED".to_owned(), Some(3), Some(0)));
     let other = json!({"key": "the-first-of-two", "ratelimits": [{"name": "exports"}]});
     assert_eq!(shown(other).await, ("VALID".to_owned(), None, None), "other limits are not shown");
+}
+
+#[tokio::test]
+async fn remaining_is_what_is_left_of_the_credits() {
+    let app = served(Some("team-a")).await;
+    let ask = async |rest: Value| {
+        let mut body = json!({"key": "a-key-with-credits"});
+        body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        let answer = verify(&app, body).await;
+        (answer["code"].as_str().unwrap().to_owned(), answer["remaining"].clone())
+    };
+    let expected = |code: &str, remaining: u32| (code.to_owned(), json!(remaining));
+    assert_eq!(ask(json!({})).await, expected("VALID", 2), "one, when nothing is said");
+    assert_eq!(ask(json!({"remaining": {"cost": 3}})).await, expected("USAGE_EXCEEDED", 2));
+    assert_eq!(ask(json!({"authorization": {"permissions": "x"}})).await, expected("INSUFFICIENT_PERMISSIONS", 2));
+    assert_eq!(ask(json!({"remaining": {"cost": 2}})).await, expected("VALID", 0));
+    assert_eq!(ask(json!({"remaining": {"cost": 0}})).await, expected("VALID", 0), "asking costs nothing");
+    let exports = json!({"ratelimits": [{"name": "exports"}]});
+    assert_eq!(ask(exports.clone()).await, expected("USAGE_EXCEEDED", 0));
+    assert_eq!(ask(exports).await, expected("RATE_LIMITED", 0), "limits come first and are not given back");
+}
+
+#[tokio::test]
+async fn credits_are_called_remaining() {
+    let app = served(Some("team-a")).await;
+    let ask = async |body: Value| {
+        let answer = verify(&app, body).await;
+        (answer["code"].as_str().unwrap().to_owned(), answer["remaining"].as_u64())
+    };
+    let paid = |cost: u64| json!({"key": "a-paid-key", "remaining": {"cost": cost}});
+    assert_eq!(ask(json!({"key": "a-paid-key"})).await, ("VALID".to_owned(), Some(4)));
+    assert_eq!(ask(paid(5)).await, ("USAGE_EXCEEDED".to_owned(), Some(4)));
+    assert_eq!(ask(paid(4)).await, ("VALID".to_owned(), Some(0)));
+    assert_eq!(ask(paid(0)).await, ("VALID".to_owned(), Some(0)));
+    assert_eq!(ask(json!({"key": "a-bare-key", "remaining": {"cost": 9}})).await, ("VALID".to_owned(), None));
 }
 
 #[tokio::test]
