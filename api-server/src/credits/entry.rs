@@ -131,6 +131,11 @@ impl Entry {
         }
     }
 
+    #[cfg(test)]
+    pub(super) const fn is_written(&self) -> bool {
+        self.asked.is_none()
+    }
+
     const fn row(&self, floor: u64) -> Row {
         Row { version: self.version, balance: Balance { left: floor, ..self.balance } }
     }

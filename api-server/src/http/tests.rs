@@ -9,6 +9,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::counters::Local;
+use crate::credits::Balances;
 use crate::feed::Feed;
 use crate::index::Index;
 use crate::registry::manifests::Manifests;
@@ -40,6 +41,9 @@ fn manifests() -> String {
         root("expired", "root-expired", ", expires: 2020-01-01T00:00:00Z"),
         key("acme", KEY, ", displayName: ACME, externalId: acme, meta: {tier: gold}, permissions: [invoices.read], roles: [editor], expires: 2999-01-01T00:00:00Z"),
         key("bare", "a-bare-key", ""),
+        key("paid", "a-paid-key", ", credits: {remaining: 5}, rateLimits: [{name: requests, limit: 8, window: 24h, autoApply: true}]"),
+        key("paid-disabled", "a-disabled-paid-key", ", enabled: false, credits: {remaining: 7}"),
+        key("spent", "a-spent-key", ", credits: {remaining: 0}"),
         key("local", "a-local-key", ", keyspace: local"),
         "---\napiVersion: keyplane.dev/v1alpha1\nkind: Keyspace\nmetadata: {name: local, namespace: team-a}\nspec: {allowedCidrs: [10.0.0.0/8]}\n".to_owned(),
         key("disabled", "a-disabled-key", ", enabled: false"),
@@ -51,6 +55,10 @@ fn manifests() -> String {
 }
 
 async fn served() -> Router {
+    served_with(Balances::in_memory()).await
+}
+
+async fn served_with(balances: Balances) -> Router {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("all.yaml"), manifests()).unwrap();
     let registry = Arc::new(Manifests::open(directory.path(), "default").unwrap());
@@ -58,7 +66,7 @@ async fn served() -> Router {
     let feed = Feed { index: index.clone(), readiness: readiness.clone(), metrics: metrics.clone() };
     tokio::spawn(feed.run(registry, Vec::new()));
     readiness.wait_for_index().await;
-    let engine = Arc::new(Engine::new(index, Arc::new(Local::default())));
+    let engine = Arc::new(Engine::new(index, Arc::new(Local::default())).with_balances(Arc::new(balances)));
     router(Api { engine, metrics, readiness, v1_namespace: None })
 }
 
@@ -428,3 +436,5 @@ async fn a_key_may_be_tied_to_addresses() {
     }
     assert_eq!(ask(None, None, "a-bare-key").await, "VALID", "without a list any address will do");
 }
+
+mod credits;
