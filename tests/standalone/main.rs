@@ -9,6 +9,7 @@
 
 mod bootstrap;
 mod command_line;
+mod credits;
 mod drain;
 mod examples;
 mod first_start;
