@@ -20,7 +20,7 @@ pub struct Args {
     /// Address of health checks, metrics and z-pages.
     #[arg(long, env = "KEYPLANE_OPS_LISTEN", default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
     pub ops_listen: SocketAddr,
-    /// Directory of the embedded store; made when it is not there.
+    /// Directory of the embedded store and, without a cluster, of the balances of credits; made when it is not there.
     #[arg(long, env = "KEYPLANE_DATA_DIR", default_value = "./keyplane-data", value_name = "DIR")]
     pub data_dir: PathBuf,
     /// Where keys come from: `embedded`, `kubernetes` or `manifests:DIR`.

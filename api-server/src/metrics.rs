@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::counters::Held;
+use crate::credits;
 
 /// The families, registered by [`Metrics::register`]. Updating one is an atomic addition.
 #[derive(Default)]
@@ -21,6 +22,8 @@ pub struct Metrics {
     feed_errors: Counter,
     counters: Gauge,
     counters_refused: Gauge,
+    balances: Gauge,
+    balances_refused: Gauge,
     rate_limits: Family<OutcomeLabel, Counter>,
 }
 
@@ -58,6 +61,12 @@ impl Metrics {
             "Requests refused because no new counter could be held",
             self.counters_refused.clone(),
         );
+        registry.register("keyplane_balances", "Balances of credits held in memory", self.balances.clone());
+        registry.register(
+            "keyplane_balances_refused",
+            "Verifications refused because no new balance of credits could be held",
+            self.balances_refused.clone(),
+        );
         registry.register("keyplane_feed_errors", "Times that a watch of the registry broke", self.feed_errors.clone());
     }
 
@@ -80,6 +89,12 @@ impl Metrics {
     pub fn counters_hold(&self, held: Held) {
         self.counters.set(i64::try_from(held.counters).unwrap_or(i64::MAX));
         self.counters_refused.set(i64::try_from(held.refused).unwrap_or(i64::MAX));
+    }
+
+    /// What is held of credits now.
+    pub fn balances_hold(&self, held: credits::Held) {
+        self.balances.set(i64::try_from(held.balances).unwrap_or(i64::MAX));
+        self.balances_refused.set(i64::try_from(held.refused).unwrap_or(i64::MAX));
     }
 
     /// An event came from the registry.

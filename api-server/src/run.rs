@@ -40,13 +40,14 @@ pub async fn run(args: Args, flags: Flags) -> anyhow::Result<()> {
     let (index, readiness, metrics) = (Arc::new(Index::default()), Readiness::default(), Arc::new(Metrics::default()));
     let ops = tokio::spawn(serve::serve(ops_socket, z_pages(flags, &readiness, &metrics), stop.ops.clone()));
 
-    let Opened { registry, overlay, message } = open_registry(&args, address).await?;
+    // Before the registry, which may make keys that are shown once.
     let balances = open_balances(&args).await?;
+    let Opened { registry, overlay, message } = open_registry(&args, address).await?;
     let feed = Feed { index: index.clone(), readiness: readiness.clone(), metrics: metrics.clone() };
     let mut feeding = tokio::spawn(feed.run(registry, overlay));
 
     let counters = Arc::new(Local::default());
-    let sweeping = tokio::spawn(sweep(counters.clone(), metrics.clone()));
+    let sweeping = tokio::spawn(sweep(counters.clone(), balances.clone(), metrics.clone()));
     let api = Api {
         engine: Arc::new(Engine::new(index, counters).with_balances(balances.clone())),
         metrics,
@@ -86,13 +87,14 @@ pub async fn run(args: Args, flags: Flags) -> anyhow::Result<()> {
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
 
 /// Forgets counters whose time is over, a piece at a time. Never returns.
-async fn sweep(counters: Arc<Local>, metrics: Arc<Metrics>) {
+async fn sweep(counters: Arc<Local>, balances: Arc<Balances>, metrics: Arc<Metrics>) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
     for round in 0_usize.. {
         ticks.tick().await;
         counters.sweep(round, clock::now());
         if round % 50 == 0 {
             metrics.counters_hold(counters.held());
+            metrics.balances_hold(balances.held());
         }
     }
 }

@@ -112,5 +112,11 @@ async fn after_an_orderly_stop_the_balance_is_exact() -> Result<()> {
     assert_eq!(server.terminate().await?, 0);
     server.start_again().await?;
     assert_eq!(spend(&server, 31).await?, ("USAGE_EXCEEDED".to_owned(), 30));
+    eventually("the balance is counted", SOON, || async {
+        let held = server.metric("keyplane_balances").await?;
+        ensure!(held == Some(1.0), "{held:?}");
+        Ok(())
+    })
+    .await?;
     Ok(())
 }
