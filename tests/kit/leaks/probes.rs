@@ -25,6 +25,7 @@ const ACCEPTED: [&str; 6] = [
 pub async fn bad_requests(server: &Server, root_key: &str, key: &str) -> Result<Vec<(String, String)>> {
     let http = server.http();
     let verify = || http.post(server.url("/v2/keys.verifyKey"));
+    let limit = || http.post(server.url("/v2/ratelimit.limit")).bearer_auth(root_key);
     let by_root = || verify().bearer_auth(root_key).header(CONTENT_TYPE, "application/json");
     let raw = |body: String| by_root().body(body);
     let of = |body: Value| raw(body.to_string());
@@ -56,6 +57,20 @@ pub async fn bad_requests(server: &Server, root_key: &str, key: &str) -> Result<
         ("a key in the query string", by_root().query(&[("key", key)]).body(String::new())),
         ("a key in the path", http.post(server.url(&format!("/v2/keys.verifyKey/{key}"))).bearer_auth(root_key)),
         ("a key as the operation", http.get(server.url(&format!("/v2/{key}"))).bearer_auth(key)),
+        (
+            "a key as an identifier",
+            limit().json(&json!({"namespace": "n", "identifier": key, "limit": 1, "duration": 1000})),
+        ),
+        (
+            "a key as the caller of a limit",
+            http.post(server.url("/v2/ratelimit.limit")).bearer_auth(key).json(&json!({})),
+        ),
+        ("v1", http.post(server.url("/v1/keys.verifyKey")).json(&json!({"key": key}))),
+        ("v1, JSON that ends early", http.post(server.url("/v1/keys.verifyKey")).body(format!("{{\"key\":\"{key}"))),
+        (
+            "v1, a limit without a caller",
+            http.post(server.url("/v1/ratelimits.limit")).json(&json!({"identifier": key})),
+        ),
         ("a wrong method", http.get(server.url(&format!("/v2/keys.verifyKey?key={key}"))).bearer_auth(root_key)),
     ];
     let mut answers = Vec::new();
