@@ -42,12 +42,12 @@ impl Kubectl {
         self.tool.run(&["apply", "--server-side", "-f", "-"], yaml).await
     }
 
-    /// `kubectl apply --server-side -f PATH`; a directory means all its files.
+    /// `kubectl apply -f PATH`, as the README has it; a directory means all its files.
     ///
     /// # Errors
     /// With the API server's words when it refuses.
     pub async fn apply_path(&self, path: &Path) -> Result<String> {
         let path = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
-        self.run(&["apply", "--server-side", "-f", path]).await
+        self.run(&["apply", "-f", path]).await
     }
 }
