@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::caller::{self, Peer};
 use super::error::{ApiError, FieldError};
-use super::v2::schema::Rule;
+use super::schema::Rule;
 
 /// The largest body, in bytes: 10 MiB, as clients of this API know it.
 pub(crate) const MAX_BYTES: usize = 10 * 1024 * 1024;

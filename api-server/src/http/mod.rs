@@ -15,9 +15,11 @@ mod error;
 mod health;
 mod layers;
 mod payment;
+mod schema;
 pub mod serve;
 mod v1;
 mod v2;
+mod wanted;
 
 use std::sync::Arc;
 

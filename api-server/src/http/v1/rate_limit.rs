@@ -12,7 +12,8 @@ use crate::clock;
 use crate::engine::{LimitRequest, Limited};
 use crate::http::body::{self, Parsed};
 use crate::http::error::ApiError;
-use crate::http::v2::schema::{Field, Rule};
+use crate::http::schema::{Field, Rule};
+use crate::http::wanted::one;
 use crate::http::{Api, caller};
 
 /// The longest window, in milliseconds: 30 days.
@@ -43,10 +44,6 @@ struct Body {
 
 fn default_namespace() -> String {
     "default".to_owned()
-}
-
-const fn one() -> u64 {
-    1
 }
 
 #[derive(Serialize)]

@@ -25,7 +25,8 @@ use crate::clock;
 use crate::engine::{self, EvaluatedLimit, Verdict};
 use crate::http::body::{self, Parsed};
 use crate::http::error::ApiError;
-use crate::http::v2::schema::{Field, Rule};
+use crate::http::schema::{Field, Rule};
+use crate::http::wanted::{WantedLimit, one};
 use crate::http::{Api, payment};
 
 /// The limit of a key that v1 knew before limits had names; the answer's `ratelimit` is about it alone.
@@ -77,7 +78,7 @@ struct Body {
     remaining: Option<Cost>,
     ratelimit: Option<Cost>,
     #[serde(default)]
-    ratelimits: Vec<RequestedLimit>,
+    ratelimits: Vec<WantedLimit>,
 }
 
 #[derive(Default, Deserialize)]
@@ -89,19 +90,6 @@ struct Authorization {
 struct Cost {
     #[serde(default = "one")]
     cost: u64,
-}
-
-#[derive(Deserialize)]
-struct RequestedLimit {
-    name: String,
-    #[serde(default = "one")]
-    cost: u64,
-    limit: Option<i64>,
-    duration: Option<i64>,
-}
-
-const fn one() -> u64 {
-    1
 }
 
 /// The whole answer; of a key that is not there it has no more than `valid`, `code` and `requestId`.
@@ -211,12 +199,7 @@ impl Body {
             limit: None,
             window_ms: None,
         });
-        let others = self.ratelimits.iter().map(|wanted| Requested {
-            name: &wanted.name,
-            cost: wanted.cost,
-            limit: wanted.limit,
-            window_ms: wanted.duration,
-        });
+        let others = self.ratelimits.iter().map(WantedLimit::requested);
         default.into_iter().chain(others).collect()
     }
 }

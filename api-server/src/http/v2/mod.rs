@@ -1,7 +1,6 @@
 //! Operations of the v2 API, one file each.
 
 pub(crate) mod rate_limit;
-pub(crate) mod schema;
 pub(crate) mod verify_key;
 
 use serde::Serialize;

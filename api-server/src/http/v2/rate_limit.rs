@@ -7,11 +7,12 @@ use keyplane_core::time::Millis;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::schema::{Field, Rule};
 use crate::clock;
 use crate::engine::{LimitRequest, Limited};
 use crate::http::envelope::Answer;
 use crate::http::error::ApiError;
+use crate::http::schema::{Field, Rule};
+use crate::http::wanted::one;
 use crate::http::{Api, body, caller};
 
 /// The longest window that the API takes, in milliseconds: 30 days.
@@ -39,10 +40,6 @@ struct Body {
     duration: i64,
     #[serde(default = "one")]
     cost: u64,
-}
-
-const fn one() -> u64 {
-    1
 }
 
 #[derive(Serialize)]

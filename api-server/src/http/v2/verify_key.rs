@@ -10,12 +10,13 @@ use keyplane_core::verify::Code;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::schema::{Field, Rule};
 use crate::clock;
 use crate::engine::{self, EvaluatedLimit, Permissions, Verdict};
 use crate::http::body::Parsed;
 use crate::http::envelope::Answer;
 use crate::http::error::ApiError;
+use crate::http::schema::{Field, Rule};
+use crate::http::wanted::{WantedLimit, one};
 use crate::http::{Api, body, caller, payment};
 
 const ANY_COUNT: Rule = Rule::Integer { min: 0, max: i64::MAX };
@@ -62,7 +63,7 @@ struct Body {
     #[serde(default)]
     keyspaces: Vec<String>,
     #[serde(default)]
-    ratelimits: Vec<RequestedLimit>,
+    ratelimits: Vec<WantedLimit>,
     #[serde(default)]
     credits: Credits,
 }
@@ -76,19 +77,6 @@ impl Default for Credits {
     fn default() -> Self {
         Self { cost: one() }
     }
-}
-
-#[derive(Deserialize)]
-struct RequestedLimit {
-    name: String,
-    #[serde(default = "one")]
-    cost: u64,
-    limit: Option<i64>,
-    duration: Option<i64>,
-}
-
-const fn one() -> u64 {
-    1
 }
 
 /// `data` of the answer. What is empty is left out, never null.
@@ -188,16 +176,7 @@ fn verify(api: &Api, Parsed { headers, client, body }: &Parsed<Body>) -> Result<
     let now = clock::now();
     let caller = caller::authenticate(&api.engine, headers, now)?;
     let keyspaces: Vec<&str> = body.keyspaces.iter().map(String::as_str).collect();
-    let limits: Vec<Requested<'_>> = body
-        .ratelimits
-        .iter()
-        .map(|wanted| Requested {
-            name: &wanted.name,
-            cost: wanted.cost,
-            limit: wanted.limit,
-            window_ms: wanted.duration,
-        })
-        .collect();
+    let limits: Vec<Requested<'_>> = body.ratelimits.iter().map(WantedLimit::requested).collect();
     let request = engine::Request {
         limits: &limits,
         client: *client,
