@@ -56,6 +56,7 @@ pub mod pki;
 pub mod ports;
 pub mod process;
 mod reaper;
+pub mod registry_contract;
 pub mod server;
 mod tool;
 mod trial_log;

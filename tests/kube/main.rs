@@ -14,6 +14,7 @@ mod happy_path;
 mod issuance;
 mod operator_faults;
 mod readme;
+mod registry;
 mod secrets_stay_secret;
 mod verification;
 mod verify_pool;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         issuance::trials,
         operator_faults::trials,
         readme::trials,
+        registry::trials,
         secrets_stay_secret::trials,
         verification::trials,
         verify_pool::trials,

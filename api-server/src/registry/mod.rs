@@ -104,6 +104,3 @@ pub trait Registry: Send + Sync + 'static {
     /// Removes an object.
     fn delete<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<(), RegistryError>>;
 }
-
-#[cfg(test)]
-pub(crate) mod contract;

@@ -1,18 +1,28 @@
+//! What only the embedded store has to show; what every backend must do is `tests/kit/registry_contract.rs`.
+
+use keyplane_api::{KeyRole, KeyRoleSpec};
+
 use super::*;
-use crate::registry::contract::{self, next, role};
 
 fn open(directory: &Path) -> Embedded {
     Embedded::open(directory).unwrap()
 }
 
-fn roles() -> Source {
-    Source { kind: Kind::KeyRole, namespace: None }
+fn role(name: &str, permission: &str) -> Object {
+    let spec = KeyRoleSpec { permissions: vec![permission.to_owned()], ..KeyRoleSpec::default() };
+    let mut role = KeyRole::new(name, spec);
+    role.metadata.namespace = Some("team-a".to_owned());
+    role.into()
 }
 
-#[tokio::test]
-async fn keeps_the_contract() {
-    let directory = tempfile::tempdir().unwrap();
-    contract::a_writable_registry(&open(directory.path())).await;
+/// The next event, within a time that only a hang exceeds.
+async fn next(watch: &mut Watch) -> Event {
+    let event = tokio::time::timeout(Duration::from_secs(20), watch.next()).await;
+    event.expect("an event in time").expect("the watch goes on").expect("no error")
+}
+
+fn roles() -> Source {
+    Source { kind: Kind::KeyRole, namespace: None }
 }
 
 #[tokio::test]

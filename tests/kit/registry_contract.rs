@@ -1,27 +1,31 @@
-//! What every backend must do, as one test body; each backend runs it.
+//! What every writable registry must do, as one test body that each backend runs.
+
+use std::time::Duration;
 
 use futures::StreamExt;
 use keyplane_api::{KeyRole, KeyRoleSpec};
+use keyplane_api_server::registry::{Event, Kind, Object, Registry, RegistryError, Source, Watch};
 
-use super::*;
-
-/// A role in the namespace `team-a`.
-pub(crate) fn role(name: &str, permission: &str) -> Object {
-    let mut role =
-        KeyRole::new(name, KeyRoleSpec { permissions: vec![permission.to_owned()], ..KeyRoleSpec::default() });
-    role.metadata.namespace = Some("team-a".to_owned());
+fn role(namespace: &str, name: &str, permission: &str) -> Object {
+    let spec = KeyRoleSpec { permissions: vec![permission.to_owned()], ..KeyRoleSpec::default() };
+    let mut role = KeyRole::new(name, spec);
+    role.metadata.namespace = Some(namespace.to_owned());
     role.into()
 }
 
 /// The next event, within a time that only a hang exceeds.
-pub(crate) async fn next(watch: &mut Watch) -> Event {
-    let event = tokio::time::timeout(std::time::Duration::from_secs(20), watch.next()).await;
+async fn next(watch: &mut Watch) -> Event {
+    let event = tokio::time::timeout(Duration::from_secs(20), watch.next()).await;
     event.expect("an event in time").expect("the watch goes on").expect("no error")
 }
 
-/// Writing, reading and watching, with optimistic concurrency.
-pub(crate) async fn a_writable_registry(registry: &dyn Registry) {
-    let source = Source { kind: Kind::KeyRole, namespace: None };
+/// Writing, reading and watching, with optimistic concurrency, in a namespace without roles.
+///
+/// # Panics
+/// Where the registry does something else.
+pub async fn a_writable_registry(registry: &dyn Registry, namespace: &str) {
+    let role = |name: &str, permission: &str| role(namespace, name, permission);
+    let source = registry.sources(&[Kind::KeyRole]).remove(0);
     let created = registry.create(role("a", "read")).await.unwrap();
     let (key, metadata) = (created.key(), created.metadata().clone());
     assert!(metadata.uid.is_some() && metadata.resource_version.is_some() && metadata.creation_timestamp.is_some());
@@ -45,7 +49,7 @@ pub(crate) async fn a_writable_registry(registry: &dyn Registry) {
     assert!(matches!(registry.update(changed).await, Err(RegistryError::Conflict(stale)) if stale == key));
     assert_eq!(registry.get(&key).await.unwrap(), updated);
     assert_eq!(registry.list(&source).await.unwrap(), std::slice::from_ref(&updated));
-    let elsewhere = Source { kind: Kind::KeyRole, namespace: Some("team".to_owned()) };
+    let elsewhere = Source { kind: Kind::KeyRole, namespace: Some(namespace[..namespace.len() - 1].to_owned()) };
     assert!(registry.list(&elsewhere).await.unwrap().is_empty(), "a namespace is not a prefix of another");
 
     registry.delete(&key).await.unwrap();
