@@ -5,9 +5,7 @@ use std::fmt::Debug;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use k8s_openapi::NamespaceResourceScope;
-use keyplane_api::{
-    API_FIELD_MANAGER, ApiKey, Identity, KeyPermission, KeyRole, Keyspace, RateLimit, RateLimitOverride, RootKey,
-};
+use keyplane_api::API_FIELD_MANAGER;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -15,6 +13,7 @@ use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::object::{with_object, with_type};
 use super::{Event, Kind, Object, ObjectKey, Registry, RegistryError, Source, Watch, WatchError};
 
 /// See the module.
@@ -64,62 +63,6 @@ impl<K> Ours for K where
         + Into<Object>
         + 'static
 {
-}
-
-/// Runs the expression with `$type` as the Rust type of `$kind`.
-macro_rules! with_type {
-    ($kind:expr, $type:ident => $body:expr) => {
-        match $kind {
-            Kind::ApiKey => {
-                type $type = ApiKey;
-                $body
-            }
-            Kind::RootKey => {
-                type $type = RootKey;
-                $body
-            }
-            Kind::Keyspace => {
-                type $type = Keyspace;
-                $body
-            }
-            Kind::Identity => {
-                type $type = Identity;
-                $body
-            }
-            Kind::KeyRole => {
-                type $type = KeyRole;
-                $body
-            }
-            Kind::KeyPermission => {
-                type $type = KeyPermission;
-                $body
-            }
-            Kind::RateLimit => {
-                type $type = RateLimit;
-                $body
-            }
-            Kind::RateLimitOverride => {
-                type $type = RateLimitOverride;
-                $body
-            }
-        }
-    };
-}
-
-/// Runs the expression with the typed object inside of `$object`.
-macro_rules! with_object {
-    ($object:expr, $inner:ident => $body:expr) => {
-        match $object {
-            Object::ApiKey($inner) => $body,
-            Object::RootKey($inner) => $body,
-            Object::Keyspace($inner) => $body,
-            Object::Identity($inner) => $body,
-            Object::KeyRole($inner) => $body,
-            Object::KeyPermission($inner) => $body,
-            Object::RateLimit($inner) => $body,
-            Object::RateLimitOverride($inner) => $body,
-        }
-    };
 }
 
 impl Registry for Kubernetes {

@@ -5,8 +5,10 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use keyplane_api::{ApiKey, Identity, KeyPermission, KeyRole, Keyspace, RateLimit, RateLimitOverride, RootKey};
 
+/// The one list of kinds. What must be said for each of them is generated here, so that a new kind is added in one place. `$d` is a
+/// dollar sign, which the generated macros need for arguments of their own.
 macro_rules! kinds {
-    ($($kind:ident),+ $(,)?) => {
+    ($d:tt $($kind:ident),+ $(,)?) => {
         /// The kinds that a registry holds. `VerifyPool` is not among them: it means something to an operator only.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind {
@@ -83,6 +85,27 @@ macro_rules! kinds {
             }
         }
 
+        /// Runs the expression with `$type` as the Rust type of `$of`.
+        macro_rules! with_type {
+            ($d of:expr, $d type:ident => $d body:expr) => {
+                match $d of {
+                    $($crate::registry::Kind::$kind => {
+                        type $d type = keyplane_api::$kind;
+                        $d body
+                    })+
+                }
+            };
+        }
+
+        /// Runs the expression with the typed object inside of `$object`.
+        macro_rules! with_object {
+            ($d object:expr, $d inner:ident => $d body:expr) => {
+                match $d object {
+                    $($crate::registry::Object::$kind($d inner) => $d body),+
+                }
+            };
+        }
+
         $(
             impl From<$kind> for Object {
                 fn from(object: $kind) -> Self {
@@ -93,7 +116,7 @@ macro_rules! kinds {
     };
 }
 
-kinds!(ApiKey, RootKey, Keyspace, Identity, KeyRole, KeyPermission, RateLimit, RateLimitOverride);
+kinds!($ ApiKey, RootKey, Keyspace, Identity, KeyRole, KeyPermission, RateLimit, RateLimitOverride);
 
 impl Kind {
     /// The kind of this name.
@@ -159,3 +182,5 @@ impl Object {
         }
     }
 }
+
+pub(super) use {with_object, with_type};
