@@ -6,9 +6,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
@@ -16,6 +16,8 @@ use crate::{environment, reaper, wait};
 
 /// How much of a log an error shows.
 const TAIL_LINES: usize = 40;
+/// A frozen process has stopped long before this.
+const STOP_TIME: Duration = Duration::from_secs(10);
 
 /// What to start and where its output goes. Starting it twice appends to the same log.
 #[derive(Clone, Debug)]
@@ -178,12 +180,19 @@ impl Process {
         }
     }
 
-    /// Freezes it (SIGSTOP): connections stay open, nothing is answered.
+    /// Freezes it (SIGSTOP) and waits until every thread has stopped: connections stay open, nothing is answered.
     ///
     /// # Errors
-    /// When it has ended.
+    /// When it has ended, or does not stop.
     pub fn pause(&self) -> Result<()> {
-        self.signal(Signal::SIGSTOP)
+        self.signal(Signal::SIGSTOP)?;
+        // The signal is sent at once, but a thread stops only when it next passes through the kernel; until then it may still answer.
+        let began = Instant::now();
+        while !all_threads_stopped(self.pid())? {
+            ensure!(began.elapsed() < STOP_TIME, "{} did not stop within {STOP_TIME:?}", self.name());
+            std::thread::yield_now();
+        }
+        Ok(())
     }
 
     /// Lets a frozen process go on (SIGCONT).
@@ -225,6 +234,22 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Whether every thread of a process is stopped (state `T` in proc(5)).
+fn all_threads_stopped(pid: u32) -> Result<bool> {
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).context("list the threads")? {
+        // A thread that ended meanwhile answers no more.
+        let Ok(stat) = fs::read_to_string(thread.context("list the threads")?.path().join("stat")) else {
+            continue;
+        };
+        // The name before the state is in parentheses and may hold any character.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        if !matches!(state, Some('T' | 't')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
