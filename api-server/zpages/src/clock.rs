@@ -16,8 +16,8 @@ pub(crate) fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// `2026-01-12T11:37:40Z`
-pub(crate) fn rfc3339(time: SystemTime) -> String {
+/// `2026-01-12T11:37:40Z`: a point in time as the pages write it, in UTC, cut to seconds.
+pub fn rfc3339(time: SystemTime) -> String {
     let Civil { year, month, day, hour, minute, second, .. } = Civil::of(time);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }

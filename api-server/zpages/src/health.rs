@@ -14,6 +14,8 @@ use http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 
 use crate::page::plain;
 use crate::query;
+use crate::quote::quoted;
+use crate::slis::{Sli, Tally};
 
 type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
@@ -110,13 +112,22 @@ impl Shutdown {
 /// One of the three pages with its checks.
 #[derive(Debug)]
 pub(crate) struct Health {
-    /// `healthz`, `livez` or `readyz`.
-    pub(crate) name: &'static str,
+    name: &'static str,
     /// Never empty; in the order of their registration.
-    pub(crate) checks: Vec<Check>,
+    checks: Vec<(Check, Tally)>,
 }
 
 impl Health {
+    /// The page `healthz`, `livez` or `readyz`, with at least one check.
+    pub(crate) fn new(name: &'static str, checks: impl IntoIterator<Item = Check>) -> Self {
+        Self { name, checks: checks.into_iter().map(|check| (check, Tally::default())).collect() }
+    }
+
+    /// What the checks came to so far.
+    pub(crate) fn slis(&self) -> impl Iterator<Item = Sli<'_>> {
+        self.checks.iter().map(|(check, tally)| Sli { name: &check.name, page: self.name, tally })
+    }
+
     /// The answer to a request for all checks.
     pub(crate) fn answer(&self, query: &str) -> Response {
         let Outcome { lines, failures } = self.run(query);
@@ -133,7 +144,7 @@ impl Health {
 
     /// The answer to a request for a single check; `None` when there is none of that name.
     pub(crate) fn answer_single(&self, name: &str) -> Option<Response> {
-        let mut named = self.checks.iter().filter(|check| check.name == name).peekable();
+        let mut named = self.checks.iter().map(|(check, _)| check).filter(|check| check.name == name).peekable();
         named.peek()?;
         Some(match named.find_map(|check| (check.probe)().err()) {
             None => plain(StatusCode::OK, "ok"),
@@ -149,19 +160,24 @@ impl Health {
             query::pairs(query).filter(|(name, _)| name == "exclude").map(|(_, value)| value.into_owned()).collect();
         let mut unknown = excluded.clone();
         let mut outcome = Outcome::default();
-        for Check { name, probe, .. } in &self.checks {
-            outcome.lines.push(if excluded.contains(name) {
+        for (Check { name, probe, .. }, tally) in &self.checks {
+            if excluded.contains(name) {
                 unknown.remove(name);
-                format!("[+]{name} excluded: ok\n")
-            } else if let Err(error) = probe() {
-                outcome.failures.push(format!("{name}: {error}"));
-                format!("[-]{name} failed: reason withheld\n")
-            } else {
-                format!("[+]{name} ok\n")
+                outcome.lines.push(format!("[+]{name} excluded: ok\n"));
+                continue;
+            }
+            let result = probe();
+            tally.count(result.is_ok());
+            outcome.lines.push(match result {
+                Ok(()) => format!("[+]{name} ok\n"),
+                Err(error) => {
+                    outcome.failures.push(format!("{name}: {error}"));
+                    format!("[-]{name} failed: reason withheld\n")
+                }
             });
         }
         if !unknown.is_empty() {
-            let names: Vec<String> = unknown.iter().map(|name| format!("{name:?}")).collect();
+            let names: Vec<String> = unknown.iter().map(|name| quoted(name)).collect();
             let names = names.join(",");
             outcome.lines.push(format!("warn: some health checks cannot be excluded: no matches for {names}\n"));
         }

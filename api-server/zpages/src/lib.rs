@@ -1,5 +1,6 @@
-//! Kubernetes z-pages for any axum program: `/statusz`, `/flagz`, `/healthz`, `/livez`, `/readyz`, `/metrics` and an
-//! index at `/`, on the wire as the components of Kubernetes 1.36 serve them.
+//! Kubernetes z-pages for any axum program: `/statusz`, `/flagz`, `/configz`, `/version`, `/healthz`, `/livez`, `/readyz`,
+//! `/metrics`, `/metrics/slis`, `/debug/flags/v`, `/debug/pprof/profile`, an index at `/`, and pages of the program's own,
+//! on the wire as the components of Kubernetes 1.36 serve them.
 //!
 //! The public names, all of them:
 //! - [`ZPages`]: the builder. Component name, version, flags, checks and metrics in, an [`axum::Router`] out.
@@ -7,7 +8,11 @@
 //!   flag is secret when it is declared with `hide_env_values = true`.
 //! - [`Check`]: a named condition of `/livez` (and `/healthz`), of `/readyz`, or of all of them.
 //! - [`Shutdown`]: the latch that makes `/readyz` fail while the process drains.
-//! - [`logging`]: log lines to standard error, set up alike in every component.
+//! - [`Page`]: a page of the program's own in the manner of the others: a serializable structure with a [`PageKind`] (group,
+//!   kind, [`PageVersion`]s) and a text made of [`Lines`]; [`NotFound`] where a page is about one thing.
+//! - [`rfc3339`]: a point in time as the pages write it.
+//! - [`Build`]: where the program was built from, for `/version`.
+//! - [`logging`]: log lines to standard error, set up alike in every component; [`LogLevels`] changes what is logged.
 //! - [`not_found`]: the fallback for a listener that serves nothing else.
 //!
 //! ```
@@ -62,27 +67,51 @@
 //! decided here yet: bind them to loopback or to a network that only operators reach.
 
 mod accept;
+#[cfg(feature = "serve")]
+pub mod access;
 mod clock;
+mod configz;
+mod debug;
 mod delimiter;
 mod encode;
+mod endpoint;
 mod exposition;
 mod flags;
 mod flagz;
+#[cfg(test)]
+mod golden;
 mod health;
 mod index;
+mod lines;
+mod log_levels;
 pub mod logging;
 mod metrics;
+mod mount;
 mod negotiate;
+mod own;
 mod page;
 mod process;
+mod profile;
 mod query;
+mod quote;
+#[cfg(feature = "serve")]
+pub mod serve;
+mod slis;
 mod statusz;
+mod version;
 mod yaml;
 mod zpages;
 
+pub use clock::rfc3339;
 pub use flags::Flags;
 pub use health::{Check, Shutdown};
-pub use zpages::{ZPages, not_found};
+pub use lines::Lines;
+pub use log_levels::LogLevels;
+pub use mount::not_found;
+pub use negotiate::{PageKind, PageVersion};
+pub use own::{NotFound, Page};
+pub use version::Build;
+pub use zpages::ZPages;
 
 /// The README's example, compiled with the doc-tests.
 #[cfg(doctest)]

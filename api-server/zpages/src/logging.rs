@@ -1,10 +1,13 @@
 //! Logging to standard error, alike in every component.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::log_levels::LogLevels;
 
 /// How log lines look. A clap value: declare a flag of this type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -35,23 +38,36 @@ pub enum LoggingError {
 }
 
 /// Starts logging for the whole process. `filter` is a level or a list of directives of `tracing_subscriber`; `never` are directives
-/// that hold whatever the filter says, such as `some_client=off` for a library that logs what must not be logged.
+/// that hold whatever the filter says, such as `some_client=off` for a library that logs what must not be logged. The
+/// returned handle changes levels while the program runs: give it to [`crate::ZPages::debugging`], or drop it.
 ///
 /// # Errors
 /// A filter or directive that is none, or logging set up twice.
-pub fn start(format: LogFormat, filter: &str, never: &[&str]) -> Result<(), LoggingError> {
+pub fn start(format: LogFormat, filter: &str, never: &[&str]) -> Result<LogLevels, LoggingError> {
     let parsed = parse(filter, never)?;
     // Colours are for people at a terminal; in a file they hide words from grep.
     let colours = std::io::stderr().is_terminal();
-    let subscriber = tracing_subscriber::fmt().with_env_filter(parsed).with_ansi(colours).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => subscriber.finish().try_init()?,
-        LogFormat::Json => subscriber.json().finish().try_init()?,
-    }
-    Ok(())
+    let builder = tracing_subscriber::fmt().with_ansi(colours).with_writer(std::io::stderr);
+    Ok(match format {
+        LogFormat::Text => {
+            // The filter comes last: what is called before it would change the type that its handle belongs to.
+            let builder = builder.with_env_filter(parsed).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.finish().try_init()?;
+            let reload = move |filter| handle.reload(filter).map_err(|error| error.to_string());
+            LogLevels::new(filter, never, Arc::new(reload))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().with_env_filter(parsed).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.finish().try_init()?;
+            let reload = move |filter| handle.reload(filter).map_err(|error| error.to_string());
+            LogLevels::new(filter, never, Arc::new(reload))
+        }
+    })
 }
 
-fn parse(filter: &str, never: &[&str]) -> Result<EnvFilter, LoggingError> {
+pub(crate) fn parse(filter: &str, never: &[&str]) -> Result<EnvFilter, LoggingError> {
     let wrong = |source| LoggingError::Filter { filter: filter.to_owned(), source };
     let mut parsed = EnvFilter::builder().parse(filter).map_err(wrong)?;
     for directive in never {

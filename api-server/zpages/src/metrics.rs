@@ -1,4 +1,5 @@
-//! `/metrics`: the program's registry and a few facts about the process, as Prometheus text or as OpenMetrics.
+//! `/metrics`: the program's registry and a few facts about the process, as Prometheus text or as OpenMetrics; and
+//! `/metrics/slis`, in the same formats.
 
 use std::sync::Arc;
 
@@ -39,36 +40,43 @@ enum Exposition {
 impl Metrics {
     /// The answer to a request, whatever its method. Never 406: what is not understood gets text.
     pub(crate) fn answer(&self, request: &Parts) -> Response {
-        let header = request.headers.get(ACCEPT).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let (exposition, escaping) = chosen(header.as_deref().unwrap_or_default());
-        let Ok(body) = self.encode(&exposition) else {
-            tracing::error!("failed to encode the metrics: a metric refuses the text format");
-            return plain(StatusCode::INTERNAL_SERVER_ERROR, "failed to encode the metrics; the log says why\n");
-        };
-        let content_type = match exposition {
-            Exposition::Text => format!("text/plain; version=0.0.4; charset=utf-8; escaping={escaping}"),
-            Exposition::OpenMetrics => {
-                format!("application/openmetrics-text; version=1.0.0; charset=utf-8; escaping={escaping}")
+        exposed(request, self.started, || {
+            let mut text = String::new();
+            if let Some(registry) = &self.registry {
+                encode_registry(&mut text, registry)?;
             }
-        };
-        let mut response = Response::new(Body::from(body));
-        let headers = response.headers_mut();
-        headers.extend(HeaderValue::try_from(content_type).ok().map(|value| (CONTENT_TYPE, value)));
-        headers.insert(PROCESS_START, HeaderValue::from(self.started));
-        response
-    }
-
-    fn encode(&self, exposition: &Exposition) -> Result<String, std::fmt::Error> {
-        let mut text = String::new();
-        if let Some(registry) = &self.registry {
-            encode_registry(&mut text, registry)?;
-        }
-        text += &process::exposition(self.started);
-        Ok(match exposition {
-            Exposition::Text => exposition::prometheus(&text),
-            Exposition::OpenMetrics => text + "# EOF\n",
+            Ok(text + &process::exposition(self.started))
         })
     }
+}
+
+/// Answers with the metrics that `encode` gives as OpenMetrics text without its last line, for a process that started
+/// `started` seconds after 1970.
+pub(crate) fn exposed(
+    request: &Parts,
+    started: u64,
+    encode: impl FnOnce() -> Result<String, std::fmt::Error>,
+) -> Response {
+    let header = request.headers.get(ACCEPT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let (exposition, escaping) = chosen(header.as_deref().unwrap_or_default());
+    let Ok(text) = encode() else {
+        tracing::error!("failed to encode the metrics: a metric refuses the text format");
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, "failed to encode the metrics; the log says why\n");
+    };
+    let (body, content_type) = match exposition {
+        Exposition::Text => {
+            (exposition::prometheus(&text), format!("text/plain; version=0.0.4; charset=utf-8; escaping={escaping}"))
+        }
+        Exposition::OpenMetrics => (
+            text + "# EOF\n",
+            format!("application/openmetrics-text; version=1.0.0; charset=utf-8; escaping={escaping}"),
+        ),
+    };
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.extend(HeaderValue::try_from(content_type).ok().map(|value| (CONTENT_TYPE, value)));
+    headers.insert(PROCESS_START, HeaderValue::from(started));
+    response
 }
 
 /// The first understood clause decides; no clause means text.

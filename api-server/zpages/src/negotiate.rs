@@ -10,22 +10,22 @@ use crate::accept::{self, Clause};
 
 /// What a page offers beside its text: one kind in one group, in some versions.
 #[derive(Debug)]
-pub(crate) struct PageKind {
+pub struct PageKind {
     /// API group, the parameter `g`.
-    pub(crate) group: &'static str,
-    /// Kind, the parameter `as`; lower-cased it names the page in the deprecation warning.
-    pub(crate) kind: &'static str,
+    pub group: &'static str,
+    /// Kind, the parameter `as`; lower-cased it names the page to people.
+    pub kind: &'static str,
     /// Versions, the parameter `v`.
-    pub(crate) versions: &'static [PageVersion],
+    pub versions: &'static [PageVersion],
 }
 
 /// One served version of a page's structure.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct PageVersion {
+pub struct PageVersion {
     /// For example `v1beta1`.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Answers carry a `Warning` header.
-    pub(crate) deprecated: bool,
+    pub deprecated: bool,
 }
 
 /// How a structure is written.
@@ -39,7 +39,7 @@ pub(crate) enum Format {
 
 impl Format {
     /// The media type without parameters.
-    pub(crate) fn media_type(self) -> &'static str {
+    pub(crate) const fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Yaml => "application/yaml",
@@ -105,6 +105,16 @@ pub(crate) fn negotiate(header: Option<&str>, page: &PageKind) -> Result<Answer,
     let clauses = accept::parse(header);
     let answer = first_allowed(&clauses, |clause, candidate| allow_answer(clause, candidate, page));
     answer.ok_or_else(|| first_allowed(&clauses, allow_error).unwrap_or(Refusal::Raw))
+}
+
+/// Decides how an error is written to a client whose request was not negotiated: as JSON unless it says otherwise.
+#[cfg(feature = "serve")]
+pub(crate) fn negotiate_error(header: Option<&str>) -> Refusal {
+    let header = header.unwrap_or_default();
+    if header.trim().is_empty() {
+        return Refusal::In { format: Format::Json, pretty: false };
+    }
+    first_allowed(&accept::parse(header), allow_error).unwrap_or(Refusal::Raw)
 }
 
 fn first_allowed<T>(clauses: &[Clause<'_>], allow: impl Fn(&Clause<'_>, Candidate) -> Option<T>) -> Option<T> {

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT, WARNING};
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT, WARNING, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -28,9 +28,7 @@ pub(crate) fn answer<T: Serialize>(
     text: impl FnOnce() -> String,
     structure: impl FnOnce(String) -> T,
 ) -> Response {
-    // `get` gives the first of several header lines, which is the only one that counts.
-    let accept = request.headers.get(ACCEPT).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    match negotiate(accept.as_deref(), page) {
+    match agreed(request, page) {
         Ok(Answer::Text) => plain(StatusCode::OK, text()),
         Ok(Answer::Structure { format, version, pretty }) => {
             let value = structure(format!("{}/{}", page.group, version.name));
@@ -53,6 +51,14 @@ pub(crate) fn plain(status: StatusCode, body: impl Into<Body>) -> Response {
     response
 }
 
+/// A finished JSON body without negotiation.
+pub(crate) fn json(body: String) -> Response {
+    let mut response = plain(StatusCode::OK, body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Format::Json.media_type()));
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
 fn deprecation(page: &PageKind) -> Option<(http::HeaderName, HeaderValue)> {
     let name = page.kind.to_ascii_lowercase();
     let text = format!("299 - \"This version of the {name} endpoint is deprecated. Please use a newer version.\"");
@@ -69,25 +75,57 @@ struct ErrorStatus<'a> {
     status: &'a str,
     message: &'a str,
     reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<std::collections::BTreeMap<&'a str, &'a str>>, // `{}` where nothing is to be said
     code: u16,
+}
+
+impl<'a> ErrorStatus<'a> {
+    fn new(code: StatusCode, reason: &'a str, message: &'a str) -> Self {
+        let (metadata, code) = (std::collections::BTreeMap::new(), code.as_u16());
+        Self { kind: "Status", api_version: "v1", metadata, status: "Failure", message, reason, details: None, code }
+    }
+}
+
+/// Answers a request for `page` with an error: text where the page would have been text, else a `Status` of Kubernetes.
+pub(crate) fn failure(request: &Parts, page: &PageKind, code: StatusCode, reason: &str, message: &str) -> Response {
+    match agreed(request, page) {
+        Ok(Answer::Text) => plain(code, format!("{message}\n")),
+        Ok(Answer::Structure { format, pretty, .. }) => {
+            let status = ErrorStatus::new(code, reason, message);
+            encoded(code, format.media_type(), format, pretty || pretty_client(request), &status)
+        }
+        Err(refusal) => not_acceptable(request, &refusal),
+    }
 }
 
 fn not_acceptable(request: &Parts, refusal: &Refusal) -> Response {
     let code = StatusCode::NOT_ACCEPTABLE;
-    let status = ErrorStatus {
-        kind: "Status",
-        api_version: "v1",
-        metadata: std::collections::BTreeMap::new(),
-        status: "Failure",
-        message: &format!("only the following media types are accepted: {OFFERED}"),
-        reason: "NotAcceptable",
-        code: code.as_u16(),
-    };
+    let message = format!("only the following media types are accepted: {OFFERED}");
+    as_refused(request, refusal, code, &ErrorStatus::new(code, "NotAcceptable", &message))
+}
+
+/// A request that is refused before any page sees it, as a `Status` of Kubernetes; with empty `details` if told so.
+#[cfg(feature = "serve")]
+pub(crate) fn refused(request: &Parts, code: StatusCode, reason: &str, message: &str, details: bool) -> Response {
+    let mut status = ErrorStatus::new(code, reason, message);
+    status.details = details.then(std::collections::BTreeMap::new);
+    let accept = request.headers.get(ACCEPT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    as_refused(request, &crate::negotiate::negotiate_error(accept.as_deref()), code, &status)
+}
+
+fn as_refused(request: &Parts, refusal: &Refusal, code: StatusCode, status: &ErrorStatus<'_>) -> Response {
     let (format, pretty) = match *refusal {
         Refusal::In { format, pretty } => (format, pretty || pretty_client(request)),
         Refusal::Raw => (Format::Json, true),
     };
-    encoded(code, format.media_type(), format, pretty, &status)
+    encoded(code, format.media_type(), format, pretty, status)
+}
+
+fn agreed(request: &Parts, page: &PageKind) -> Result<Answer, Refusal> {
+    // `get` gives the first of several header lines, which is the only one that counts.
+    let accept = request.headers.get(ACCEPT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    negotiate(accept.as_deref(), page)
 }
 
 fn encoded(code: StatusCode, content_type: &str, format: Format, pretty: bool, value: &impl Serialize) -> Response {

@@ -16,6 +16,13 @@ pub(crate) fn start_time() -> Option<SystemTime> {
     Some(UNIX_EPOCH + Duration::from_secs(boot + start_ticks / TICKS_PER_SECOND))
 }
 
+/// The start of the process alone, as upstream has it beside its service level indicators.
+pub(crate) fn start_exposition(started: u64) -> String {
+    let name = "process_start_time_seconds";
+    let help = "[ALPHA] Start time of the process since unix epoch in seconds.";
+    format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {started}\n")
+}
+
 /// The `process_*` families in OpenMetrics text. **Cost**: reads four small files of `/proc`.
 pub(crate) fn exposition(started: u64) -> String {
     let mut text = String::new();

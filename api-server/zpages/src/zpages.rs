@@ -6,23 +6,25 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Router;
-use axum::extract::{Path, Request};
+use axum::extract::Path;
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
-use http::StatusCode;
-use http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::request::Parts;
 use prometheus_client::registry::Registry;
 
+use crate::configz::ConfigName;
+use crate::endpoint::Endpoint;
 use crate::flags::Flags;
-use crate::flagz::{FlagSource, Flagz};
+use crate::flagz::Flagz;
 use crate::health::{Check, Health};
-use crate::index::{self, Endpoint};
-use crate::metrics::Metrics;
-use crate::page::plain;
+use crate::index::{self, Index};
+use crate::log_levels::LogLevels;
+use crate::metrics::{self, Metrics};
+use crate::mount::{self, Mount};
+use crate::own::{self, NotFound, Page};
 use crate::statusz::Statusz;
-use crate::{clock, process};
+use crate::version::Build;
+use crate::{clock, configz, debug, page, process, slis, version};
 
 /// The compiler that built this crate, and with it the program.
 const RUNTIME_VERSION: &str = env!("ZPAGES_RUSTC_VERSION");
@@ -33,10 +35,15 @@ pub struct ZPages {
     binary_version: String,
     emulation_version: Option<String>,
     start_time: SystemTime,
-    flags: FlagSource,
+    build: Build,
+    flags: Arc<dyn Fn() -> Flags + Send + Sync>,
+    config: Option<ConfigName>,
     checks: Vec<Check>,
     registry: Option<Arc<Registry>>,
+    log_levels: Option<LogLevels>,
+    own: Vec<(Endpoint, MethodRouter)>,
     listed: Vec<Endpoint>,
+    group: Option<&'static str>,
     has_index: bool,
 }
 
@@ -52,10 +59,15 @@ impl ZPages {
             emulation_version: None,
             // Where the operating system does not tell: this is called early in `main`.
             start_time: process::start_time().unwrap_or_else(clock::now),
-            flags: Box::new(Flags::new),
+            build: Build::default(),
+            flags: Arc::new(Flags::new),
+            config: None,
             checks: vec![Check::ping()],
             registry: None,
+            log_levels: None,
+            own: Vec::new(),
             listed: Vec::new(),
+            group: None,
             has_index: true,
         }
     }
@@ -84,7 +96,64 @@ impl ZPages {
     /// request, the text as they were at the first request for it.
     #[must_use]
     pub fn flags_from(mut self, source: impl Fn() -> Flags + Send + Sync + 'static) -> Self {
-        self.flags = Box::new(source);
+        self.flags = Arc::new(source);
+        self
+    }
+
+    /// Where the program was built from, for `/version`.
+    #[must_use]
+    pub fn build(mut self, build: Build) -> Self {
+        self.build = build;
+        self
+    }
+
+    /// Serves the flags at `/configz` too, as the configuration `name` (usually the component) of this kind:
+    /// `("a-server", "config.example.dev/v1alpha1", "ServerConfiguration")`. Secrets are hidden as on `/flagz`.
+    #[must_use]
+    pub fn configz(mut self, name: impl Into<String>, api_version: impl Into<String>, kind: impl Into<String>) -> Self {
+        self.config = Some(ConfigName { name: name.into(), api_version: api_version.into(), kind: kind.into() });
+        self
+    }
+
+    /// Serves what changes or slows the process, below `/debug`: the log level at `/debug/flags/v`, CPU profiles at
+    /// `/debug/pprof/profile`. Components of Kubernetes do so unless they run with `--profiling=false`.
+    #[must_use]
+    pub fn debugging(mut self, log_levels: LogLevels) -> Self {
+        self.log_levels = Some(log_levels);
+        self
+    }
+
+    /// The API group of the program's own pages. With it the index at `/` has a structure as well, of kind `Index` and
+    /// version `v1alpha1`.
+    #[must_use]
+    pub fn group(mut self, group: &'static str) -> Self {
+        self.group = Some(group);
+        self
+    }
+
+    /// Adds a page of the program's own. `read` is called for each request, for one at a time, on a thread where it may
+    /// take a while; it must not wait for the network.
+    #[must_use]
+    pub fn page<P: Page>(
+        mut self,
+        path: impl Into<String>,
+        about: impl Into<String>,
+        read: impl Fn() -> P + Send + Sync + 'static,
+    ) -> Self {
+        self.own.push((Endpoint::new(path, about), own::route(self.component.clone(), read)));
+        self
+    }
+
+    /// Adds a page about one thing, which the last part of the path names: `path` ends in `/{parameter}`. A thing that is
+    /// not there is answered with 404, in the form that was asked for.
+    #[must_use]
+    pub fn page_about<P: Page>(
+        mut self,
+        path: impl Into<String>,
+        about: impl Into<String>,
+        read: impl Fn(&str) -> Result<P, NotFound> + Send + Sync + 'static,
+    ) -> Self {
+        self.own.push((Endpoint::new(path, about), own::route_about(self.component.clone(), read)));
         self
     }
 
@@ -107,7 +176,7 @@ impl ZPages {
     /// Names an endpoint that the program serves itself on the same listener, for the index and for `/statusz`.
     #[must_use]
     pub fn listed(mut self, path: impl Into<String>, about: impl Into<String>) -> Self {
-        self.listed.push(Endpoint { path: path.into(), about: about.into() });
+        self.listed.push(Endpoint::new(path, about));
         self
     }
 
@@ -119,22 +188,52 @@ impl ZPages {
     }
 
     /// The router. It has no state and no fallback, so it merges into any other; a listener of its own wants
-    /// [`not_found`] as its fallback. Every answer forbids caching.
+    /// [`crate::not_found`] as its fallback. Every answer forbids caching.
     pub fn router(self) -> Router {
         let Self { component, binary_version, emulation_version, start_time, flags, checks, registry, .. } = self;
-        let mut mount = Mount { router: Router::new(), endpoints: self.listed };
+        let mut mount = Mount::new(self.listed);
+        let started = clock::unix_seconds(start_time);
 
-        let flagz = Arc::new(Flagz::new(component.clone(), flags));
-        mount.page("/flagz", "the flags of the program and their values", move |request| flagz.answer(request));
+        let source = Arc::clone(&flags);
+        let flagz = Arc::new(Flagz::new(component.clone(), Box::new(move || source())));
+        let endpoint = Endpoint::new("/flagz", "the flags of the program and their values");
+        mount.page(endpoint, move |request| flagz.answer(request));
 
-        let live: Vec<Check> = checks.iter().filter(|check| check.is_live()).cloned().collect();
-        let ready: Vec<Check> = checks.iter().filter(|check| check.is_ready()).cloned().collect();
-        mount.health("healthz", "whether the process is well (as /livez)", live.clone());
-        mount.health("livez", "whether the process is well; ?verbose names the checks", live);
-        mount.health("readyz", "whether the process should get traffic; ?verbose names the checks", ready);
+        if let Some(name) = self.config {
+            let endpoint = Endpoint::new("/configz", "the configuration in force, as JSON");
+            mount.page(endpoint, move |_| page::json(configz::body(&name, flags())));
+        }
 
-        let metrics = Arc::new(Metrics { registry, started: clock::unix_seconds(start_time) });
-        mount.page("/metrics", "metrics as Prometheus text or OpenMetrics", move |request| metrics.answer(request));
+        let (live, ready): (Vec<_>, Vec<_>) = (
+            checks.iter().filter(|check| check.is_live()).cloned().collect(),
+            checks.iter().filter(|check| check.is_ready()).cloned().collect(),
+        );
+        let pages = Arc::new([
+            health(&mut mount, "healthz", "whether the process is well (as /livez)", live.clone()),
+            health(&mut mount, "livez", "whether the process is well; ?verbose names the checks", live),
+            health(&mut mount, "readyz", "whether the process should get traffic; ?verbose names the checks", ready),
+        ]);
+
+        let metrics = Arc::new(Metrics { registry, started });
+        let endpoint = Endpoint::new("/metrics", "metrics as Prometheus text or OpenMetrics");
+        mount.page(endpoint, move |request| metrics.answer(request));
+        let endpoint = Endpoint::new("/metrics/slis", "what the health checks came to, in the same formats");
+        mount.page(endpoint, move |request| {
+            let slis = pages.iter().flat_map(|page| page.slis());
+            metrics::exposed(request, started, || Ok(slis::exposition(slis) + &process::start_exposition(started)))
+        });
+
+        let version = version::body(&binary_version, RUNTIME_VERSION, &self.build).unwrap_or_default();
+        let version = mount::page(move |_| page::json(version.clone()));
+        mount.unlisted("/version/", version.clone());
+        mount.route(Endpoint::new("/version", "what was built, from what, with what"), version);
+
+        for (endpoint, route) in self.own {
+            mount.route(endpoint, route);
+        }
+        if let Some(levels) = self.log_levels {
+            debug::mount(&mut mount, levels);
+        }
 
         // Last, because it lists what is mounted.
         let statusz = Arc::new(Statusz {
@@ -145,16 +244,28 @@ impl ZPages {
             emulation_version,
             paths: index::listed_on_statusz(&mount.endpoints),
         });
-        mount.page("/statusz", "what runs here, which version and since when", move |request| {
-            statusz.answer(request, clock::now())
-        });
+        let endpoint = Endpoint::new("/statusz", "what runs here, which version and since when");
+        mount.page(endpoint, move |request| statusz.answer(request, clock::now()));
 
         if self.has_index {
-            let text = index::text(&component, &mount.endpoints);
-            mount.router = mount.router.route("/", page(move |_| plain(StatusCode::OK, text.clone())));
+            let index = Arc::new(Index::new(component, self.group, mount.endpoints.clone()));
+            mount.unlisted("/", mount::page(move |request| index.answer(request)));
         }
-        mount.router.layer(map_response(async |response: Response| uncached(response)))
+        mount.router.layer(map_response(async |response: Response| mount::uncached(response)))
     }
+}
+
+/// Mounts a page of health checks and the pages of its single checks.
+fn health(mount: &mut Mount, name: &'static str, about: &str, checks: Vec<Check>) -> Arc<Health> {
+    let health = Arc::new(Health::new(name, checks));
+    let (all, single) = (Arc::clone(&health), Arc::clone(&health));
+    let endpoint = Endpoint::open(format!("/{name}"), about);
+    mount.page(endpoint, move |request| all.answer(request.uri.query().unwrap_or_default()));
+    let answer =
+        move |Path(check): Path<String>| ready(single.answer_single(&check).unwrap_or_else(mount::unknown_path));
+    // Names of checks may hold slashes.
+    mount.unlisted(&format!("/{name}/{{*check}}"), any(answer));
+    health
 }
 
 impl fmt::Debug for ZPages {
@@ -167,52 +278,6 @@ impl fmt::Debug for ZPages {
             .field("checks", checks)
             .finish_non_exhaustive()
     }
-}
-
-/// The answer of Kubernetes to a path that it does not know, for use as a router's fallback.
-///
-/// # Cancel safety
-/// Does not wait.
-pub async fn not_found() -> Response {
-    uncached(unknown_path())
-}
-
-/// What is mounted so far.
-struct Mount {
-    router: Router,
-    endpoints: Vec<Endpoint>,
-}
-
-impl Mount {
-    fn page(&mut self, path: &str, about: &str, answer: impl Fn(&Parts) -> Response + Clone + Send + Sync + 'static) {
-        self.router = std::mem::take(&mut self.router).route(path, page(answer));
-        self.endpoints.push(Endpoint { path: path.to_owned(), about: about.to_owned() });
-    }
-
-    fn health(&mut self, name: &'static str, about: &str, checks: Vec<Check>) {
-        let all = Arc::new(Health { name, checks });
-        let single = Arc::clone(&all);
-        self.page(&format!("/{name}"), about, move |request| all.answer(request.uri.query().unwrap_or_default()));
-        let answer = move |Path(check): Path<String>| ready(single.answer_single(&check).unwrap_or_else(unknown_path));
-        // Names of checks may hold slashes.
-        self.router = std::mem::take(&mut self.router).route(&format!("/{name}/{{*check}}"), any(answer));
-    }
-}
-
-/// Any method, as in Kubernetes: who may use which is a matter of authorization.
-fn page(answer: impl Fn(&Parts) -> Response + Clone + Send + Sync + 'static) -> MethodRouter {
-    any(move |request: Request| ready(answer(&request.into_parts().0)))
-}
-
-fn unknown_path() -> Response {
-    let mut response = plain(StatusCode::NOT_FOUND, "404 page not found\n");
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
-
-fn uncached(mut response: Response) -> Response {
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
-    response
 }
 
 #[cfg(test)]

@@ -134,3 +134,31 @@ fn matches_of_another_command_do_no_harm() {
     let command = Command::new("this").arg(Arg::new("x").long("x"));
     assert_eq!(owned(&Flags::from_clap(&command, &matches)), pairs(&[("x", "")]));
 }
+
+#[test]
+fn a_configuration_has_types_and_the_same_secrets() {
+    let command = Options::command();
+    let given = ["--namespaces=a,b", "-vv", "--root-key", SECRET, "--database=pg://u:p@h", "run"];
+    let matches = command.clone().get_matches_from(["program"].iter().chain(&given));
+    let configuration = Flags::from_clap(&command, &matches).with("hub", "").into_configuration();
+    let wanted = serde_json::json!({
+        "database": "pg://CLASSIFIED@h",
+        "dryRun": false,
+        "hub": null,
+        "leaseSeconds": 15,
+        "namespaces": ["a", "b"],
+        "opsListen": "127.0.0.1:8081",
+        "rootKey": "CLASSIFIED",
+        "tokenWords": null,
+        "v": 2,
+    });
+    assert_eq!(serde_json::Value::Object(configuration), wanted);
+}
+
+#[test]
+fn a_password_with_a_comma_is_hidden_in_a_list_too() {
+    let command = Options::command();
+    let matches = command.clone().get_matches_from(["program", "--namespaces=pg://u:hun,ter2@h"]);
+    let configuration = Flags::from_clap(&command, &matches).into_configuration();
+    assert_eq!(configuration["namespaces"], "pg://CLASSIFIED@h");
+}

@@ -10,7 +10,7 @@ use super::{Check, Health, Shutdown};
 
 fn health(with_bad: bool) -> Health {
     let bad = with_bad.then(|| Check::everywhere("bad", || Err("this will fail".to_owned())));
-    Health { name: "ready", checks: [Check::ping()].into_iter().chain(bad).collect() }
+    Health::new("ready", [Check::ping()].into_iter().chain(bad))
 }
 
 async fn read(response: Response) -> (u16, Option<String>, String) {
@@ -86,7 +86,7 @@ async fn checks_are_asked_on_every_request_and_excluded_ones_are_not() {
         counter.fetch_add(1, Ordering::Relaxed);
         Ok(())
     });
-    let health = Health { name: "livez", checks: vec![counting] };
+    let health = Health::new("livez", [counting]);
     for request in ["", "verbose", "exclude=counting"] {
         assert_eq!(read(health.answer(request)).await.0, 200);
     }
@@ -98,7 +98,7 @@ async fn readiness_ends_when_the_shutdown_begins() {
     let shutdown = Shutdown::new();
     let check = shutdown.check();
     assert!(check.is_ready() && !check.is_live(), "a draining process must not be killed");
-    let health = Health { name: "readyz", checks: vec![Check::ping(), check] };
+    let health = Health::new("readyz", [Check::ping(), check]);
     assert_eq!(read(health.answer("")).await.0, 200);
     shutdown.clone().begin();
     assert!(shutdown.has_begun());
@@ -106,4 +106,22 @@ async fn readiness_ends_when_the_shutdown_begins() {
     assert_eq!((status, body.contains("[-]shutdown failed: reason withheld\n")), (500, true), "{body}");
     let (_, _, body) = read(health.answer_single("shutdown").unwrap()).await;
     assert_eq!(body, "internal server error: process is shutting down\n");
+}
+
+#[tokio::test]
+async fn what_whole_pages_ran_is_counted_and_nothing_else() {
+    let health = health(true);
+    for request in ["", "verbose", "exclude=bad"] {
+        read(health.answer(request)).await;
+    }
+    read(health.answer_single("bad").unwrap()).await;
+    let text = crate::slis::exposition(health.slis());
+    for line in [
+        r#"kubernetes_healthcheck{name="bad",type="ready"} 0"#,
+        r#"kubernetes_healthcheck{name="ping",type="ready"} 1"#,
+        r#"kubernetes_healthchecks_total{name="bad",status="error",type="ready"} 2"#,
+        r#"kubernetes_healthchecks_total{name="ping",status="success",type="ready"} 3"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
 }

@@ -6,8 +6,8 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
-use super::{ZPages, not_found};
-use crate::{Check, Flags};
+use super::ZPages;
+use crate::{Check, Flags, not_found};
 
 fn pages() -> ZPages {
     ZPages::new("test-server", "v1.2.3").flags(Flags::new().with("listen", "127.0.0.1:1"))
@@ -34,6 +34,12 @@ async fn every_page_answers_and_forbids_caching() {
         ("/readyz/ping", 200),
         ("/healthz/ping", 200),
         ("/metrics", 200),
+        ("/metrics/slis", 200),
+        ("/version", 200),
+        ("/version/", 200),
+        ("/configz", 404),
+        ("/debug/flags/v", 404),
+        ("/debug/pprof/", 404),
         ("/livez/unknown", 404),
         ("/livez/", 404),
         ("/statusz/", 404),
@@ -66,19 +72,30 @@ async fn the_method_does_not_matter_except_that_head_has_no_body() {
 }
 
 #[tokio::test]
-async fn statusz_lists_what_is_mounted_but_not_itself() {
-    let router = pages().listed("/debug/flags/v", "log level").listed("/apis/x", "the product").router();
+async fn statusz_lists_what_is_mounted_but_not_itself_nor_what_is_for_debugging() {
+    let pages = pages().listed("/own/{name}", "an own page").listed("/apis/x", "the product");
+    let router = pages.debugging(crate::LogLevels::unchanging("info")).router();
     let (_, body) = send(&router, Method::GET, "/statusz").await;
     let paths = body.lines().last().unwrap();
-    assert!(paths.ends_with(" /debug /flagz /healthz /livez /metrics /readyz"), "{paths}");
+    assert!(paths.ends_with(" /flagz /healthz /livez /metrics /own /readyz /version"), "{paths}");
     assert!(body.contains("1.2.3\n") && !body.contains("v1.2.3"), "{body}");
     assert!(body.contains(" rustc 1."), "{body}");
 }
 
 #[tokio::test]
 async fn the_index_names_every_endpoint_and_can_be_left_to_the_program() {
-    let (_, body) = send(&pages().listed("/version", "the version").router(), Method::GET, "/").await;
-    for path in ["/version ", "/statusz ", "/flagz ", "/healthz ", "/livez ", "/readyz ", "/metrics "] {
+    let (_, body) = send(&pages().listed("/own", "an own page").router(), Method::GET, "/").await;
+    for path in [
+        "/own ",
+        "/version ",
+        "/metrics/slis ",
+        "/statusz ",
+        "/flagz ",
+        "/healthz ",
+        "/livez ",
+        "/readyz ",
+        "/metrics ",
+    ] {
         assert!(body.lines().any(|line| line.starts_with(path)), "{path} in {body}");
     }
     let own = Router::new().route("/", axum::routing::get(async || "mine"));
@@ -105,4 +122,67 @@ async fn checks_appear_on_the_pages_they_belong_to() {
         let (response, got) = send(&router, Method::GET, path).await;
         assert_eq!((response.status().as_u16(), got.as_str()), (status, body), "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_configuration_is_served_under_its_name() {
+    let router = pages().configz("a-server", "config.example.dev/v1", "ServerConfiguration").router();
+    let (response, body) = send(&router, Method::GET, "/configz").await;
+    let wanted = r#"{"a-server":{"kind":"ServerConfiguration","apiVersion":"config.example.dev/v1","#.to_owned()
+        + r#""listen":"127.0.0.1:1"}}"#;
+    assert_eq!(body, wanted);
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+}
+
+#[tokio::test]
+async fn slis_tell_what_the_checks_came_to() {
+    let router = pages().check(Check::ready("sync", || Err("not yet".to_owned()))).router();
+    let (_, before) = send(&router, Method::GET, "/metrics/slis").await;
+    assert!(!before.contains("kubernetes_healthcheck") && before.contains("\nprocess_start_time_seconds "), "{before}");
+    send(&router, Method::GET, "/readyz").await;
+    send(&router, Method::GET, "/livez").await;
+    let (response, body) = send(&router, Method::GET, "/metrics/slis").await;
+    let content_type = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+    assert_eq!(response.headers()["content-type"], content_type);
+    assert!(response.headers().contains_key("process-start-time-unix"));
+    for line in [
+        "# TYPE kubernetes_healthcheck gauge",
+        r#"kubernetes_healthcheck{name="ping",type="livez"} 1"#,
+        r#"kubernetes_healthcheck{name="sync",type="readyz"} 0"#,
+        "# HELP kubernetes_healthchecks_total [STABLE] This metric records the results of all healthcheck.",
+        "# TYPE kubernetes_healthchecks_total counter",
+        r#"kubernetes_healthchecks_total{name="sync",status="error",type="readyz"} 1"#,
+    ] {
+        assert!(body.lines().any(|found| found == line), "{line} in {body}");
+    }
+}
+
+#[tokio::test]
+async fn the_pages_below_debug_are_there_when_asked_for() {
+    let levels = crate::LogLevels::unchanging("info");
+    let router = pages().debugging(levels.clone()).router().fallback(not_found);
+    for path in ["/debug/flags", "/debug/flags/"] {
+        assert_eq!(send(&router, Method::GET, path).await.1, "/debug/flags/\n\nv  info\n");
+    }
+    let put = async |body: String| {
+        let request = Request::builder().method(Method::PUT).uri("/debug/flags/v").body(Body::from(body)).unwrap();
+        let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), String::from_utf8(body.to_vec()).unwrap())
+    };
+    let answer = "successfully set klog.logging.verbosity to 4\n".to_owned();
+    assert_eq!(put("4".to_owned()).await, (200, answer));
+    assert_eq!(send(&router, Method::GET, "/debug/flags/").await.1, "/debug/flags/\n\nv  debug\n");
+    assert_eq!(put("a=".repeat(1000)).await.0, 400);
+    assert_eq!(levels.current(), "debug");
+
+    let (response, _) = send(&router, Method::GET, "/debug/pprof").await;
+    assert_eq!(
+        (response.status(), &response.headers()["location"]),
+        (StatusCode::FOUND, &"/debug/pprof/".parse().unwrap())
+    );
+    assert!(send(&router, Method::GET, "/debug/pprof/").await.1.contains("\nprofile  "));
+    assert_eq!(send(&router, Method::GET, "/debug/pprof/profile?seconds=61").await.0.status(), 400);
+    assert_eq!(send(&router, Method::GET, "/debug/pprof/heap").await.0.status(), 404);
 }
