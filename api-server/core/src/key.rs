@@ -33,9 +33,36 @@ pub enum PlainKeyError {
         "the key begins or ends with white space, often a newline added by `echo`; write it with `printf %s` or `echo -n`"
     )]
     WhiteSpace,
+    /// A control character, such as a line break: no HTTP header can carry it, and such a key is never verified.
+    #[error("the key holds a control character, such as a line break; a key is one line of text")]
+    ControlCharacter,
     /// Not text.
     #[error("the key is not valid UTF-8")]
     NotText,
+}
+
+/// The hash of what someone presented as a key; `None` when no key looks like it, and then nothing is hashed.
+///
+/// That is a text which is empty, longer than [`MAX_LENGTH`], begins or ends with white space or holds an ASCII control character. It is
+/// the form alone that is looked at: keys that we make have no checksum, and imported ones may be any text.
+/// Cost: some nanoseconds, and those of [`KeyHash::of`] for a text that may be a key.
+pub fn presented(text: &str) -> Option<KeyHash> {
+    presented_by(text, KeyHash::of)
+}
+
+fn presented_by(text: &str, hash: impl FnOnce(&str) -> KeyHash) -> Option<KeyHash> {
+    may_be_key(text).then(|| hash(text))
+}
+
+/// Whether a text has the form that every key has. Cost: some nanoseconds.
+pub fn may_be_key(text: &str) -> bool {
+    // Only a text with more bytes than characters allowed is counted.
+    let short = text.len() <= MAX_LENGTH || text.chars().nth(MAX_LENGTH).is_none();
+    !text.is_empty() && short && !has_control(text) && text.trim() == text
+}
+
+fn has_control(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_control())
 }
 
 impl PlainKey {
@@ -54,6 +81,9 @@ impl PlainKey {
         let text = std::str::from_utf8(bytes).map_err(|_| PlainKeyError::NotText)?;
         if text.trim() != text {
             return Err(PlainKeyError::WhiteSpace);
+        }
+        if has_control(text) {
+            return Err(PlainKeyError::ControlCharacter);
         }
         match text.chars().count() {
             length if length < MIN_BROUGHT_LENGTH => Err(PlainKeyError::TooShort(length)),
@@ -123,6 +153,35 @@ mod tests {
         assert_eq!(PlainKey::from_bytes(b"short"), Err(PlainKeyError::TooShort(5)));
         assert_eq!(PlainKey::from_bytes(&[b'x'; 513]), Err(PlainKeyError::TooLong(513)));
         assert_eq!(PlainKey::from_bytes(&[0xff; 20]), Err(PlainKeyError::NotText));
+        assert_eq!(PlainKey::from_bytes(b"0123456789\nabcdef"), Err(PlainKeyError::ControlCharacter));
+    }
+
+    #[test]
+    fn what_cannot_be_a_key_is_not_hashed() {
+        let unhashed = |_: &str| -> KeyHash { unreachable!("hashed") };
+        for text in ["", " key", "key ", "key\n", "\tkey", "ke\ny", "ke\0y", "k\u{7f}", "\u{2003}key"] {
+            assert_eq!(presented_by(text, unhashed), None, "{text:?}");
+        }
+        assert_eq!(presented_by(&"x".repeat(MAX_LENGTH + 1), unhashed), None);
+        assert_eq!(presented_by(&"é".repeat(MAX_LENGTH + 1), unhashed), None);
+    }
+
+    #[test]
+    fn what_may_be_a_key_is_hashed_as_it_is() {
+        for text in ["k", "pay_3kTq", "correct horse battery", &"é".repeat(MAX_LENGTH), &"x".repeat(MAX_LENGTH)] {
+            assert_eq!(presented(text), Some(KeyHash::of(text)));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_key_that_someone_may_bring_can_be_presented(bytes in proptest::collection::vec(0..=255_u8, 0..40), filler in ".{0,20}") {
+            for bytes in [bytes, filler.into_bytes()] {
+                if let Ok(key) = PlainKey::from_bytes(&bytes) {
+                    proptest::prop_assert_eq!(presented(key.expose()), Some(key.hash()));
+                }
+            }
+        }
     }
 
     #[test]

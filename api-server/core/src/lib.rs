@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`hash`] | what stands for a key everywhere but in its Secret |
 //! | [`key`] | how a plain key is made and cut into its `start` |
+//! | [`prefixed`] | how a key imported by its long token is found and cut up |
 //! | [`id`] | the stable ids that HTTP clients see |
 //! | [`record`] | what a pod must know of one key or one caller |
 //! | [`permission`] | permission queries of a verification, and what a root key may do |
@@ -16,6 +17,7 @@
 //! | [`overrides`] | exceptions to a limit by identifier |
 //! | [`plan`] | which limits a verification evaluates |
 //! | [`credits`], [`calendar`] | spending and refilling a balance |
+//! | [`last_used`] | the minute in which a key was last used |
 //! | [`address`] | from which networks a key may be used |
 //! | [`counter_id`] | which counter a limit or a balance runs on |
 //! | [`duration`], [`time`] | spans and points of time, in their written forms |
@@ -28,10 +30,12 @@ pub mod duration;
 pub mod hash;
 pub mod id;
 pub mod key;
+pub mod last_used;
 pub mod limit;
 pub mod overrides;
 pub mod permission;
 pub mod plan;
+pub mod prefixed;
 pub mod record;
 pub mod time;
 pub mod verify;
