@@ -3,7 +3,11 @@
 //! A key's own limits come first, then its identity's, then the `RateLimit`s that apply to it; the first of a name shadows the others
 //! entirely. Evaluated are all that are applied automatically, and those that the request names.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use crate::counter_id::{CounterId, Subject};
+use crate::id::Id;
 use crate::limit::{Limit, LimitError, Rule};
 
 /// The parts of a key that say whose counters its limits run on.
@@ -45,26 +49,43 @@ impl Scope {
     }
 }
 
-/// A limit as it applies to one key, with its counter worked out once: where the key is indexed, not where it is verified.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Configured {
-    /// What HTTP clients see as its id.
-    pub id: Box<str>,
+/// What a limit says, shared by all keys that have a limit of the same name and the same numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Terms {
     /// The name that verifications use.
     pub name: Box<str>,
     /// How much, per how long, counted how; overrides are already worked in.
     pub rule: Rule,
     /// Whether every verification counts.
     pub auto_apply: bool,
+}
+
+/// A limit as it applies to one key, with its counter worked out once: where the key is indexed, not where it is verified. 48 bytes; reads
+/// as its [`Terms`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configured {
+    /// What HTTP clients see as its id.
+    pub id: Id,
     /// The counter of this limit for this key.
     pub counter: CounterId,
+    /// What it says.
+    pub terms: Arc<Terms>,
 }
 
 impl Configured {
     /// The limit for this key. Key limits have the scope [`Scope::Key`], identity limits [`Scope::Identity`]. Cost: one [`CounterId`].
-    pub fn new(id: &str, name: &str, rule: Rule, auto_apply: bool, scope: Scope, owner: Owner<'_>) -> Self {
-        let counter = CounterId::limit(owner.namespace, name, scope.subject(owner), rule.limit.window_ms());
-        Self { id: id.into(), name: name.into(), rule, auto_apply, counter }
+    pub fn new(id: &str, terms: Arc<Terms>, scope: Scope, owner: Owner<'_>) -> Self {
+        let window = terms.rule.limit.window_ms();
+        let counter = CounterId::limit(owner.namespace, &terms.name, scope.subject(owner), window);
+        Self { id: id.into(), counter, terms }
+    }
+}
+
+impl Deref for Configured {
+    type Target = Terms;
+
+    fn deref(&self) -> &Terms {
+        &self.terms
     }
 }
 
@@ -227,8 +248,8 @@ fn resolve<'a>(owner: Owner<'_>, limits: Limits<'a>, entry: &Requested<'a>) -> R
 }
 
 fn stored(limit: &Configured, cost: u64) -> Planned<'_> {
-    let Configured { id, name, rule, auto_apply, counter } = limit;
-    Planned { id, name, rule: *rule, auto_apply: *auto_apply, counter: *counter, cost }
+    let Terms { name, rule, auto_apply } = &*limit.terms;
+    Planned { id: &limit.id, name, rule: *rule, auto_apply: *auto_apply, counter: limit.counter, cost }
 }
 
 #[cfg(test)]
@@ -240,7 +261,8 @@ mod tests {
         Owner { namespace: "team-a", key_id: "key_1", keyspace_id: "api_1", identity: Some(("id_1", "acme")) };
 
     fn configured(id: &str, name: &str, count: i64, auto_apply: bool, scope: Scope) -> Configured {
-        Configured::new(id, name, Rule::sliding(Limit::new(count, 60_000).unwrap()), auto_apply, scope, OWNER)
+        let rule = Rule::sliding(Limit::new(count, 60_000).unwrap());
+        Configured::new(id, Arc::new(Terms { name: name.into(), rule, auto_apply }), scope, OWNER)
     }
 
     fn named(name: &str, cost: u64) -> Requested<'_> {

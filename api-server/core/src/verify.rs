@@ -91,15 +91,15 @@ mod tests {
 
     use super::*;
     use crate::address::AllowList;
+    use crate::record::{PermissionList, Place};
 
     const NOW: Millis = Millis(1_000);
 
     fn record() -> KeyRecord {
-        KeyRecord {
-            permissions: ["invoices.read".into()].into(),
-            own_permissions: 1,
-            ..KeyRecord::bare("key_1", "team-a".into(), "acme", "api_1".into())
-        }
+        let list = PermissionList { permissions: ["invoices.read".into()].into(), own: 1, ..PermissionList::default() };
+        let mut record = KeyRecord::bare("key_1", "team-a".into(), "acme", "api_1");
+        record.permission_set = Arc::new(list.into());
+        record
     }
 
     fn code(change: impl FnOnce(&mut KeyRecord), valid_until: Option<Millis>, query: Option<&str>) -> Code {
@@ -136,7 +136,7 @@ mod tests {
     fn an_address_counts_where_the_keyspace_lists_some() {
         let allowed = Some(Arc::new(AllowList::parse(["10.0.0.0/8"]).unwrap()));
         let mut record = record();
-        record.allowed = allowed;
+        record.place = Arc::new(Place { allowed, ..Place::clone(&record.place) });
         let from = |client: Option<&str>, query: Option<&Query>| {
             verify(&record, None, client.map(|client| client.parse().unwrap()), query, NOW)
         };

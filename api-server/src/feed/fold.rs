@@ -1,26 +1,33 @@
 //! Folds objects into index changes: synchronous, no clock, no I/O, so every rule of it is tested with values.
 //!
-//! Kept per key: its record (shared with the index), its hashes and its age. Names are resolved here: roles into permissions, an external
+//! Kept per key: its record (shared with the index), its labels and its age. Names are resolved here: roles into permissions, an external
 //! id into the identity. Whatever the order in which objects arrive, the same objects give the same index.
 
 mod claims;
+mod credit_holders;
 mod limits;
 mod names;
+mod pool;
+mod slots;
 mod sources;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use keyplane_api::limit_record;
-use keyplane_api::record::{self, ResolvedRoot, UnresolvedKey};
+use keyplane_api::record::{self, ResolvedRoot, Sharing};
 use keyplane_api::{ApiKey, RootKey};
+use keyplane_core::counter_id::CounterId;
 use keyplane_core::hash::KeyHash;
 use keyplane_core::record::{KeyRecord, RootRecord, ServedHash};
 
 use self::claims::Claims;
+use self::credit_holders::CreditHolders;
+pub(super) use self::credit_holders::Holding;
 use self::limits::Limits;
 use self::names::Names;
-use self::sources::Sources;
+use self::slots::{Labels, Number, Slot, Slots};
+use self::sources::{Listing, Sources};
 use crate::index::{CallerEntry, Change, KeyEntry, NamespaceId, Namespaces};
 use crate::registry::{Event, Kind, Object, ObjectKey};
 
@@ -30,21 +37,13 @@ pub(super) struct Fold {
     namespaces: Namespaces,
     names: Names,
     limits: Limits,
-    keys: HashMap<Arc<ObjectKey>, Key>,
+    /// The keys, and who has a hash within its namespace.
+    keys: Slots,
     callers: HashMap<Arc<ObjectKey>, Caller>,
-    /// Who has a hash, for keys within their namespace.
-    key_claims: Claims<(NamespaceId, KeyHash)>,
     /// Who has a hash, for root keys in all namespaces.
     caller_claims: Claims<KeyHash>,
-}
-
-struct Key {
-    namespace: NamespaceId,
-    record: Arc<KeyRecord>,
-    hashes: Vec<ServedHash>,
-    /// The name of its keyspace and its labels: what `RateLimit`s select keys by.
-    keyspace: Arc<str>,
-    labels: BTreeMap<String, String>,
+    /// Which balances have a key.
+    credit_holders: CreditHolders,
 }
 
 struct Caller {
@@ -61,10 +60,10 @@ impl Fold {
             namespaces: Namespaces::default(),
             names: Names::default(),
             limits: Limits::default(),
-            keys: HashMap::new(),
+            keys: Slots::default(),
             callers: HashMap::new(),
-            key_claims: Claims::default(),
             caller_claims: Claims::default(),
+            credit_holders: CreditHolders::default(),
         }
     }
 
@@ -88,6 +87,7 @@ impl Fold {
     pub(super) fn apply(&mut self, source: usize, event: Event, changes: &mut Vec<Change>) {
         match event {
             Event::Restarted => self.sources.restarted(source),
+            Event::Applied(Object::ApiKey(object)) => self.put_key(&object, self.sources.listing(source), changes),
             Event::Applied(object) => {
                 let key = Arc::new(object.key());
                 self.sources.seen(source, key.clone());
@@ -108,6 +108,7 @@ impl Fold {
                 for key in self.sources.listed(source) {
                     self.remove(&key, changes);
                 }
+                self.remove_unnamed(self.sources.listing(source), changes);
                 if !was_complete && self.is_complete() {
                     self.add_everything(changes);
                 }
@@ -118,16 +119,17 @@ impl Fold {
     fn put(&mut self, key: Arc<ObjectKey>, object: Object, changes: &mut Vec<Change>) {
         let age = record::seniority(object.metadata());
         match object {
-            Object::ApiKey(object) => self.put_key(key, &object, changes),
+            // Taken before; see `apply`.
+            Object::ApiKey(_) | Object::KeyPermission(_) => {}
             Object::RootKey(object) => self.put_caller(key, &object, changes),
             Object::KeyRole(object) => {
                 let (role, permissions) = record::role(&object);
                 let touched = self.names.put_role(&key, &age, role, permissions);
-                self.resolve_again(&key.namespace, changes, |key| has_role(&key.record, &touched));
+                self.resolve_again(&key.namespace, changes, |key| has_role(key, &touched));
             }
             Object::Identity(object) => {
                 let touched = self.names.put_identity(&key, &age, record::identity(&object));
-                self.resolve_again(&key.namespace, changes, |key| has_identity(&key.record, &touched));
+                self.resolve_again(&key.namespace, changes, |key| has_identity(key, &touched));
             }
             Object::RateLimit(object) => {
                 let changed = self.limits.put_limit(&key, age, limit_record::rate_limit(&object));
@@ -139,17 +141,19 @@ impl Fold {
             }
             Object::Keyspace(object) => {
                 let touched = self.names.put_keyspace(&key, &age, record::allowed_addresses(&object));
-                self.resolve_again(&key.namespace, changes, |key| touched.contains(&key.keyspace));
+                self.resolve_again(&key.namespace, changes, |key| in_keyspace(key, &touched));
             }
-            Object::KeyPermission(_) => {}
         }
     }
 
     fn remove(&mut self, key: &ObjectKey, changes: &mut Vec<Change>) {
         match key.kind {
             Kind::ApiKey => {
-                if let Some(gone) = self.keys.remove(key) {
-                    self.release_keys(key, &gone, &[], changes);
+                let (namespace, _) = self.namespaces.number(&key.namespace);
+                if let Some(number) = self.keys.find(namespace, &key.name) {
+                    self.let_go_of_credits(number);
+                    let touched = self.keys.remove(number);
+                    self.settle_keys(namespace, touched, changes);
                 }
             }
             Kind::RootKey => {
@@ -159,11 +163,11 @@ impl Fold {
             }
             Kind::KeyRole => {
                 let touched = self.names.remove_role(key);
-                self.resolve_again(&key.namespace, changes, |key| has_role(&key.record, &touched));
+                self.resolve_again(&key.namespace, changes, |key| has_role(key, &touched));
             }
             Kind::Identity => {
                 let touched = self.names.remove_identity(key);
-                self.resolve_again(&key.namespace, changes, |key| has_identity(&key.record, &touched));
+                self.resolve_again(&key.namespace, changes, |key| has_identity(key, &touched));
             }
             Kind::RateLimit | Kind::RateLimitOverride => {
                 let changed = self.limits.remove(key);
@@ -171,31 +175,57 @@ impl Fold {
             }
             Kind::Keyspace => {
                 let touched = self.names.remove_keyspace(key);
-                self.resolve_again(&key.namespace, changes, |key| touched.contains(&key.keyspace));
+                self.resolve_again(&key.namespace, changes, |key| in_keyspace(key, &touched));
             }
             Kind::KeyPermission => {}
         }
     }
 
-    fn put_key(&mut self, key: Arc<ObjectKey>, object: &ApiKey, changes: &mut Vec<Change>) {
-        let (namespace, _) = self.namespaces.number(&key.namespace);
-        let UnresolvedKey { mut record, keyspace, hashes, seniority } =
-            record::unresolved_key(object, |text| self.names.share(text));
-        record.keyspace_id = self.names.keyspace_id(&key.namespace, &keyspace);
-        let labels = object.metadata.labels.clone().unwrap_or_default();
+    fn put_key(&mut self, object: &ApiKey, seen: Listing, changes: &mut Vec<Change>) {
+        let mut record = record::key_record(object, &mut self.names);
+        let labels = self.names.labels(object.metadata.labels.as_ref());
+        let (namespace, _) = self.namespaces.number(&record.namespace);
         if self.is_complete() {
             // Before that all are resolved at once, when every name is known.
-            self.names.resolve(&mut record, &keyspace);
-            record.selected_limits = self.limits.of_key(&record, &keyspace, &labels);
+            select_limits(&mut record, labels.as_deref(), &self.limits, &mut self.names);
         }
-        let new = Key { namespace, record: Arc::new(record), hashes: hashes.clone(), keyspace, labels };
-        if let Some(old) = self.keys.insert(key.clone(), new) {
-            self.release_keys(&key, &old, &hashes, changes);
+        let seniority = record::seniority(&object.metadata);
+        let known = self.keys.find(namespace, record.object_name()).and_then(|number| self.keys.get_mut(number));
+        if let Some(known) = known.filter(|known| known.seniority == seniority && *known.record == record) {
+            // A listing names every object again; what didn't change in the index must not copy all of it.
+            (known.labels, known.seen) = (labels, seen);
+            return;
         }
-        for served in &hashes {
-            self.key_claims.claim((namespace, served.hash), &key, &seniority);
-            self.settle_key(namespace, served.hash, changes);
+        let known = self.keys.find(namespace, record.object_name()).and_then(|number| self.keys.get(number));
+        if let Some(known) = known.filter(|known| known.seniority == seniority) {
+            record.last_used.carry(&known.record.last_used);
         }
+        self.credit_holders.replaced(known.and_then(|known| counter(&known.record)), counter(&record));
+        let touched = self.keys.put(Slot { record: Arc::new(record), labels, seniority, seen, namespace });
+        self.settle_keys(namespace, touched, changes);
+    }
+
+    /// Forgets the keys that the source of this listing named in an earlier one and not in this.
+    fn remove_unnamed(&mut self, listing: Listing, changes: &mut Vec<Change>) {
+        for number in self.keys.numbers() {
+            let unnamed = |slot: &&Slot| slot.seen != listing && slot.seen.is_of_source_of(listing);
+            if let Some(Slot { namespace, .. }) = self.keys.get(number).filter(unnamed) {
+                let namespace = *namespace;
+                self.let_go_of_credits(number);
+                let touched = self.keys.remove(number);
+                self.settle_keys(namespace, touched, changes);
+            }
+        }
+    }
+
+    fn let_go_of_credits(&mut self, number: Number) {
+        let counter = self.keys.get(number).and_then(|slot| counter(&slot.record));
+        self.credit_holders.replaced(counter, None);
+    }
+
+    /// What changed about who has which balance, since the last call.
+    pub(super) fn credit_changes(&mut self) -> Vec<Holding> {
+        self.credit_holders.changes()
     }
 
     fn put_caller(&mut self, key: Arc<ObjectKey>, object: &RootKey, changes: &mut Vec<Change>) {
@@ -211,14 +241,7 @@ impl Fold {
         }
     }
 
-    /// Gives up the hashes of a key that are not among those it keeps; whoever waited for one gets it.
-    fn release_keys(&mut self, key: &ObjectKey, old: &Key, kept: &[ServedHash], changes: &mut Vec<Change>) {
-        for hash in given_up(&old.hashes, kept) {
-            self.key_claims.release(&(old.namespace, hash), key);
-            self.settle_key(old.namespace, hash, changes);
-        }
-    }
-
+    /// Gives up the hashes of a caller that are not among those it keeps; whoever waited for one gets it.
     fn release_callers(&mut self, key: &ObjectKey, old: &Caller, kept: &[ServedHash], changes: &mut Vec<Change>) {
         for hash in given_up(&old.hashes, kept) {
             self.caller_claims.release(&hash, key);
@@ -226,14 +249,13 @@ impl Fold {
         }
     }
 
-    /// Puts the owner of a hash into the index, or nobody.
-    fn settle_key(&self, namespace: NamespaceId, hash: KeyHash, changes: &mut Vec<Change>) {
-        if !self.is_complete() {
-            return;
+    /// Puts the owners of hashes into the index, or nobody.
+    fn settle_keys(&self, namespace: NamespaceId, hashes: Vec<KeyHash>, changes: &mut Vec<Change>) {
+        if self.is_complete() {
+            changes.extend(hashes.into_iter().map(|hash| {
+                self.keys.entry(namespace, hash).map_or(Change::RemoveKey(namespace, hash), Change::PutKey)
+            }));
         }
-        let owner = self.key_claims.owner(&(namespace, hash)).and_then(|owner| self.keys.get(owner));
-        let entry = owner.and_then(|owner| owner.entry(hash));
-        changes.push(entry.map_or(Change::RemoveKey(namespace, hash), Change::PutKey));
     }
 
     fn settle_caller(&self, hash: KeyHash, changes: &mut Vec<Change>) {
@@ -256,35 +278,49 @@ impl Fold {
 
     /// Resolves the names of a namespace's keys anew, after a role, an identity, a keyspace or a limit changed. Cost: a walk over all keys; roles and
     /// identities change rarely, keys refer to them by the thousand.
-    fn resolve_again(&mut self, namespace: &str, changes: &mut Vec<Change>, concerned: impl Fn(&Key) -> bool) {
+    fn resolve_again(&mut self, namespace: &str, changes: &mut Vec<Change>, concerned: impl Fn(&KeyRecord) -> bool) {
         if !self.is_complete() {
             return;
         }
-        for (object, key) in &mut self.keys {
-            if object.namespace != namespace || !concerned(key) {
+        let (namespace, _) = self.namespaces.number(namespace);
+        for number in self.keys.numbers() {
+            let slot = self.keys.get_mut(number);
+            let Some(slot) = slot.filter(|slot| slot.namespace == namespace && concerned(&slot.record)) else {
+                continue;
+            };
+            let mut record = KeyRecord::clone(&slot.record);
+            self.names.resolve(&mut record);
+            select_limits(&mut record, slot.labels.as_deref(), &self.limits, &mut self.names);
+            if record == *slot.record {
                 continue;
             }
-            key.resolve(&self.names, &self.limits);
-            let owned =
-                key.hashes.iter().filter(|h| self.key_claims.owner(&(key.namespace, h.hash)) == Some(&**object));
-            changes.extend(owned.filter_map(|served| key.entry(served.hash)).map(Change::PutKey));
+            let record = Arc::new(record);
+            slot.record = record.clone();
+            let owned = record.hashes().filter(|served| self.keys.owns(number, namespace, &served.hash));
+            let entry = |served: ServedHash| KeyEntry { namespace, hash: served.hash, record: record.clone() };
+            changes.extend(owned.map(entry).map(Change::PutKey));
         }
     }
 
     fn add_everything(&mut self, changes: &mut Vec<Change>) {
         self.limits.go_live();
-        for key in self.keys.values_mut() {
+        for number in self.keys.numbers() {
+            let Some(slot) = self.keys.get_mut(number) else { continue };
             // Not shared with the index yet, so nothing is copied.
-            let record = Arc::make_mut(&mut key.record);
-            self.names.resolve(record, &key.keyspace);
-            record.selected_limits = self.limits.of_key(record, &key.keyspace, &key.labels);
+            let record = Arc::make_mut(&mut slot.record);
+            self.names.resolve(record);
+            select_limits(record, slot.labels.as_deref(), &self.limits, &mut self.names);
         }
         for (namespace, limits) in self.limits.named() {
             changes.push(Change::PutLimits(self.namespaces.number(namespace).0, limits));
         }
-        let keys = self.keys.values().flat_map(|key| key.hashes.iter().map(|h| (key.namespace, h.hash)));
-        for (namespace, hash) in keys {
-            self.settle_key(namespace, hash, changes);
+        changes.reserve(self.keys.len());
+        for number in self.keys.numbers() {
+            let Some(slot) = self.keys.get(number) else { continue };
+            let owned = slot.record.hashes().filter(|served| self.keys.owns(number, slot.namespace, &served.hash));
+            changes.extend(owned.map(|served| {
+                Change::PutKey(KeyEntry { namespace: slot.namespace, hash: served.hash, record: slot.record.clone() })
+            }));
         }
         for hash in self.callers.values().flat_map(|caller| caller.hashes.iter().map(|h| h.hash)) {
             self.settle_caller(hash, changes);
@@ -292,12 +328,23 @@ impl Fold {
     }
 }
 
+/// Gives a record the limits that select it.
+fn select_limits(record: &mut KeyRecord, labels: Option<&Labels>, limits: &Limits, names: &mut Names) {
+    const NONE: &Labels = &Labels::new();
+    let selected = limits.of_key(record, labels.unwrap_or(NONE), |terms| names.terms(terms));
+    record.set_selected_limits(&selected);
+}
+
 fn given_up<'a>(old: &'a [ServedHash], kept: &'a [ServedHash]) -> impl Iterator<Item = KeyHash> + 'a {
     old.iter().map(|old| old.hash).filter(|old| !kept.iter().any(|kept| kept.hash == *old))
 }
 
+fn in_keyspace(record: &KeyRecord, names: &[Arc<str>]) -> bool {
+    names.iter().any(|name| **name == *record.keyspace)
+}
+
 fn has_role(record: &KeyRecord, names: &[Arc<str>]) -> bool {
-    record.roles.iter().any(|role| names.contains(role))
+    record.roles().iter().any(|role| names.contains(role))
 }
 
 fn has_identity(record: &KeyRecord, external_ids: &[Arc<str>]) -> bool {
@@ -310,18 +357,9 @@ fn end_of(hashes: &[ServedHash], hash: KeyHash) -> Option<ServedHash> {
     hashes.iter().filter(|served| served.hash == hash).min_by_key(|served| served.valid_until.is_some()).copied()
 }
 
-impl Key {
-    fn resolve(&mut self, names: &Names, limits: &Limits) {
-        let mut record = KeyRecord::clone(&self.record);
-        names.resolve(&mut record, &self.keyspace);
-        record.selected_limits = limits.of_key(&record, &self.keyspace, &self.labels);
-        self.record = Arc::new(record);
-    }
-
-    fn entry(&self, hash: KeyHash) -> Option<KeyEntry> {
-        let ServedHash { hash, valid_until } = end_of(&self.hashes, hash)?;
-        Some(KeyEntry { namespace: self.namespace, hash, valid_until, record: self.record.clone() })
-    }
+/// The balance of a key with credits.
+fn counter(record: &KeyRecord) -> Option<CounterId> {
+    record.credits.as_ref().map(|credits| credits.counter)
 }
 
 impl Caller {

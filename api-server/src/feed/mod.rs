@@ -5,13 +5,17 @@
 //! ```
 
 mod fold;
+mod progress;
 
 use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
-use self::fold::Fold;
+use self::fold::{Fold, Holding};
+pub use self::progress::{Phase, Progress, WatchProgress};
+use crate::clock;
+use crate::credits::Balances;
 use crate::index::Index;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
@@ -39,6 +43,10 @@ pub struct Feed {
     pub readiness: Readiness,
     /// Counts events.
     pub metrics: Arc<Metrics>,
+    /// Told which balances have a key, so that it forgets those without.
+    pub balances: Arc<Balances>,
+    /// Told how the watches stand.
+    pub progress: Arc<Progress>,
 }
 
 type Tagged = (usize, Result<Event, WatchError>);
@@ -52,35 +60,107 @@ impl Feed {
             sources.push(Source { kind, namespace: None });
             watches.push(fixed(overlay));
         }
-        let mut fold = Fold::new(sources.len());
+        self.progress.begin(&sources, clock::now());
+        let mut mirror = Mirror::new(self.index.clone(), sources.len());
         let tagged = watches.into_iter().enumerate().map(|(number, watch)| tag(number, watch));
         let mut batches = stream::select_all(tagged).ready_chunks(BATCH);
         while let Some(batch) = batches.next().await {
-            self.take(&mut fold, batch);
+            self.take(&mut mirror, batch);
         }
     }
 
-    fn take(&self, fold: &mut Fold, batch: Vec<Tagged>) {
-        let was_complete = fold.is_complete();
-        let mut changes = Vec::new();
-        for (source, event) in batch {
-            match event {
-                Ok(event) => {
-                    self.metrics.feed_event();
-                    fold.apply(source, event, &mut changes);
-                }
-                Err(error) => {
-                    self.metrics.feed_error();
-                    tracing::warn!(%error, "the watch of a registry broke and is tried again");
-                }
+    fn take(&self, mirror: &mut Mirror, batch: Vec<Tagged>) {
+        let was_complete = mirror.is_complete();
+        self.note(&batch);
+        mirror.apply(batch.into_iter().filter_map(|(source, event)| match event {
+            Ok(event) => {
+                self.metrics.feed_event();
+                Some((source, event))
             }
+            Err(error) => {
+                self.metrics.feed_error();
+                tracing::warn!(%error, "the watch of a registry broke and is tried again");
+                None
+            }
+        }));
+        self.metrics.index_holds(mirror.keys(), mirror.callers());
+        if mirror.is_complete() {
+            self.tell_balances(mirror.credit_changes(), !was_complete);
         }
-        self.index.apply(changes);
-        self.metrics.index_holds(fold.keys(), fold.callers());
-        if !was_complete && fold.is_complete() {
-            tracing::info!(keys = fold.keys(), root_keys = fold.callers(), "index complete");
+        if !was_complete && mirror.is_complete() {
+            tracing::info!(keys = mirror.keys(), root_keys = mirror.callers(), "index complete");
+            self.progress.complete();
             self.readiness.index_is_complete();
         }
+    }
+}
+
+impl Feed {
+    fn note(&self, batch: &[Tagged]) {
+        let mut noted = self.progress.batch(clock::now());
+        for (source, event) in batch {
+            match event {
+                Ok(event) => noted.event(*source, event),
+                Err(error) => noted.error(*source, &error.to_string()),
+            }
+        }
+    }
+
+    /// The first time, `changes` name every key with credits: a balance of none of them is of a key that went while no one looked.
+    fn tell_balances(&self, changes: Vec<Holding>, is_first: bool) {
+        let now = clock::now();
+        if is_first {
+            self.balances.all_gone(now);
+        }
+        for change in changes {
+            match change {
+                Holding::Begun(counter) => self.balances.there([counter].into_iter()),
+                Holding::Ended(counter) => self.balances.gone([counter].into_iter(), now),
+            }
+        }
+    }
+}
+
+/// The index and what its writer keeps to write it. Synchronous: whoever has events can have a mirror.
+pub struct Mirror {
+    fold: Fold,
+    index: Arc<Index>,
+}
+
+impl Mirror {
+    /// A mirror of so many sources, which nobody else writes.
+    pub fn new(index: Arc<Index>, sources: usize) -> Self {
+        Self { fold: Fold::new(sources), index }
+    }
+
+    /// Takes events, each with the number of its source. When this returns, every reader of the index sees what they changed; before every
+    /// source has been listed once nobody sees anything.
+    pub fn apply(&mut self, events: impl IntoIterator<Item = (usize, Event)>) {
+        let mut changes = Vec::new();
+        for (source, event) in events {
+            self.fold.apply(source, event, &mut changes);
+        }
+        self.index.apply(changes);
+    }
+
+    /// Which balances have got or lost their keys since the last call.
+    fn credit_changes(&mut self) -> Vec<Holding> {
+        self.fold.credit_changes()
+    }
+
+    /// Whether every source has been listed once.
+    pub fn is_complete(&self) -> bool {
+        self.fold.is_complete()
+    }
+
+    /// Keys held, served or not.
+    pub fn keys(&self) -> usize {
+        self.fold.keys()
+    }
+
+    /// Root keys held.
+    pub fn callers(&self) -> usize {
+        self.fold.callers()
     }
 }
 

@@ -46,6 +46,11 @@ impl NamedLimits {
         Self { limits, places }
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &NamedLimit> {
+        self.limits.iter()
+    }
+
     /// The limit of this name or this id.
     pub fn get(&self, name_or_id: &str) -> Option<&NamedLimit> {
         self.places.get(name_or_id).and_then(|place| self.limits.get(*place))

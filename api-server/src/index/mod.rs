@@ -1,46 +1,62 @@
 //! The mirror of every key and caller that this pod serves.
 //!
 //! ```text
-//! (namespace, SHA-256) -> shard (of 4,096) -> table -> entry { record, end of this hash }
+//! (namespace, SHA-256) -> shard (of 16,384) -> entries, sorted -> record, which holds its hashes
 //! ```
-//! Readers load the snapshot of one shard and search a table in it: no lock, no shared write, no eviction, no miss that would mean
+//! Readers load the snapshot of one shard and look into a sorted list: no lock, no shared write, no eviction, no miss that would mean
 //! "ask someone". The one writer (the feed) copies the touched shard, changes the copy and swaps it in.
-//! **Cost**: a lookup hashes nothing (SHA-256 is uniform already) and touches two or three cache lines; a change of one key among a
-//! million copies about 250 entries.
+//! **Cost**: a lookup is one multiplication (SHA-256 is uniform already) and touches two cache lines that are cold, entry and record; a change
+//! of one key among a million copies about 60 entries of 16 bytes.
 
+mod callers;
+mod census;
+mod inventory;
 mod limits;
+mod seed;
 mod shard;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use keyplane_core::hash::KeyHash;
 use keyplane_core::record::{KeyRecord, RootRecord};
 use keyplane_core::time::Millis;
 
+use self::callers::Callers;
+use self::census::Census;
+pub use self::census::{Count, Inventory, Keyspace, Shards};
 pub use self::limits::{Exception, NamedLimit, NamedLimits};
-use self::shard::Shard;
+use self::seed::Seed;
+use self::shard::{Shard, Tag};
 
-/// Shards of the key table. At a million keys each holds about 250 entries of 56 bytes, which is what one change copies (14 KiB).
-const SHARDS: usize = 4096;
+/// Shards of the key table. A change copies one: at a million keys 61 entries, whose reference counts are the most of its cost. Without keys
+/// all shards are one, and a pointer each.
+const SHARDS: usize = 1 << SHARD_BITS;
+const SHARD_BITS: u32 = 14;
 
 /// A namespace by number: it keeps table entries small. Numbers are given in order of first sight and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NamespaceId(u32);
 
-/// A key under one of its hashes.
+/// A key under one of its hashes, for the writer.
 #[derive(Clone, Debug)]
 pub struct KeyEntry {
-    /// The workspace to which the lookup was bound.
+    /// The workspace to which the lookup is bound.
     pub namespace: NamespaceId,
-    /// SHA-256 of the plain key.
+    /// SHA-256 of the plain key: one of those in the record.
     pub hash: KeyHash,
-    /// The end of a rotated-out hash; `None` for a current one.
-    pub valid_until: Option<Millis>,
     /// The key.
     pub record: Arc<KeyRecord>,
+}
+
+/// A key as it was found under one of its hashes.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// The key.
+    pub record: &'a Arc<KeyRecord>,
+    /// The end of a rotated-out hash; `None` for a current one.
+    pub valid_until: Option<Millis>,
 }
 
 /// A caller under one of its hashes.
@@ -72,34 +88,40 @@ pub enum Change {
 /// See the module.
 pub struct Index {
     shards: Box<[ArcSwap<Shard>]>,
-    /// Root keys are few and change rarely: one table, copied whole.
-    callers: ArcSwap<HashMap<KeyHash, CallerEntry>>,
+    callers: ArcSwap<Callers>,
     /// One table a namespace; the outer one is copied when a namespace changes.
     limits: ArcSwap<HashMap<NamespaceId, Arc<NamedLimits>>>,
     /// The numbers of the namespaces of which there was ever a key: for requests that name theirs. A few, and never fewer.
     names: ArcSwap<HashMap<Arc<str>, NamespaceId>>,
-    /// Differs in each process, so that nobody can prepare hashes that crowd one bucket.
-    seed: u64,
+    seed: Seed,
+    /// Kept from the first time that someone asks. Locked by the writer for a batch, and by whoever asks; never by a verification.
+    census: Mutex<Option<Census>>,
 }
 
 impl Default for Index {
     fn default() -> Self {
-        let seed = RandomState::new().hash_one(0_u8);
-        let shards = (0..SHARDS).map(|_| ArcSwap::from_pointee(Shard::default())).collect();
-        Self { shards, callers: ArcSwap::default(), limits: ArcSwap::default(), names: ArcSwap::default(), seed }
+        let empty = Arc::new(Shard::default());
+        let shards = (0..SHARDS).map(|_| ArcSwap::new(empty.clone())).collect();
+        let (callers, limits, names) = (ArcSwap::default(), ArcSwap::default(), ArcSwap::default());
+        Self { shards, callers, limits, names, seed: Seed::default(), census: Mutex::default() }
     }
 }
 
 impl Index {
     /// Finds a key of this namespace and hands it to `read` while the snapshot is held; nothing is cloned.
-    pub fn key<R>(&self, namespace: NamespaceId, hash: &KeyHash, read: impl FnOnce(&KeyEntry) -> R) -> Option<R> {
-        let snapshot = self.shards[shard_of(hash)].load();
-        snapshot.get(self.table_hash(namespace, hash), namespace, hash).map(read)
+    pub fn key<R>(&self, namespace: NamespaceId, hash: &KeyHash, read: impl FnOnce(Found<'_>) -> R) -> Option<R> {
+        let (shard, tag) = self.place(namespace, hash);
+        self.shards[shard].load().get(tag, namespace, hash).map(read)
     }
 
     /// Finds a caller by the hash of its root key, in whichever namespace: root keys are unique in the cluster.
     pub fn caller(&self, hash: &KeyHash) -> Option<CallerEntry> {
-        self.callers.load().get(hash).cloned()
+        self.read_caller(hash, CallerEntry::clone)
+    }
+
+    /// Finds a caller and hands it to `read` while the snapshot is held; nothing is cloned.
+    pub fn read_caller<R>(&self, hash: &KeyHash, read: impl FnOnce(&CallerEntry) -> R) -> Option<R> {
+        self.callers.load().get(&self.seed, hash).map(read)
     }
 
     /// The named limits of a namespace.
@@ -125,25 +147,22 @@ impl Index {
     /// Applies changes in their order. Only the feed calls this: two writers at once would lose each other's changes.
     /// Each touched shard is copied and swapped once, whatever the number of its changes; readers see a shard before or after.
     pub fn apply(&self, changes: Vec<Change>) {
-        let (mut keys, mut callers) = (Vec::with_capacity(changes.len()), None);
+        let mut keys = Vec::with_capacity(changes.len());
+        let mut callers = None;
         let mut named = None;
         for change in changes {
             match change {
-                Change::PutKey(entry) => {
+                Change::PutKey(KeyEntry { namespace, hash, record }) => {
                     // Keys of one namespace come in runs: a million of them cost a comparison each.
-                    if named != Some(entry.namespace) {
-                        self.learn(entry.namespace, &entry.record.namespace);
-                        named = Some(entry.namespace);
+                    if named != Some(namespace) {
+                        self.learn(namespace, &record.namespace);
+                        named = Some(namespace);
                     }
-                    keys.push((shard_of(&entry.hash), KeyChange::Put(entry)));
+                    keys.push(self.change(namespace, hash, Some(record)));
                 }
-                Change::RemoveKey(namespace, hash) => keys.push((shard_of(&hash), KeyChange::Remove(namespace, hash))),
-                Change::PutCaller(hash, entry) => {
-                    self.editable(&mut callers).insert(hash, entry);
-                }
-                Change::RemoveCaller(hash) => {
-                    self.editable(&mut callers).remove(&hash);
-                }
+                Change::RemoveKey(namespace, hash) => keys.push(self.change(namespace, hash, None)),
+                Change::PutCaller(hash, entry) => self.editable(&mut callers).insert(&self.seed, hash, entry),
+                Change::RemoveCaller(hash) => self.editable(&mut callers).remove(&self.seed, &hash),
                 Change::PutLimits(namespace, limits) => {
                     let mut all = HashMap::clone(&self.limits.load());
                     all.insert(namespace, limits);
@@ -154,15 +173,22 @@ impl Index {
         if let Some(callers) = callers {
             self.callers.store(Arc::new(callers));
         }
-        keys.sort_by_key(|(shard, _)| *shard); // stable: the order within a shard stays
-        let mut keys = keys.into_iter().peekable();
-        while let Some((number, first)) = keys.next() {
-            let mut shard = Shard::clone(&self.shards[number].load());
-            self.change(&mut shard, first);
-            while let Some((_, next)) = keys.next_if(|(other, _)| *other == number) {
-                self.change(&mut shard, next);
+        let mut census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.sort_by_key(|change| change.shard); // stable: the order within a shard stays
+        for changes in keys.chunk_by(|one, next| one.shard == next.shard) {
+            let Some(shard) = changes.first().and_then(|change| self.shards.get(change.shard)) else { continue };
+            let mut edited = shard.load().edit(changes.len());
+            for KeyChange { tag, namespace, hash, record, .. } in changes {
+                let former = match record {
+                    Some(record) => edited.put(*tag, *namespace, hash, record.clone()),
+                    None => edited.remove(*tag, *namespace, hash),
+                };
+                if let Some(census) = census.as_mut() {
+                    former.iter().for_each(|former| census.remove(former));
+                    record.iter().for_each(|record| census.put(record));
+                }
             }
-            self.shards[number].store(Arc::new(shard));
+            shard.store(Arc::new(edited.done()));
         }
     }
 
@@ -175,38 +201,32 @@ impl Index {
         }
     }
 
-    fn change(&self, shard: &mut Shard, change: KeyChange) {
-        match change {
-            KeyChange::Put(entry) => {
-                let hash = self.table_hash(entry.namespace, &entry.hash);
-                shard.put(hash, entry, |e| self.table_hash(e.namespace, &e.hash));
-            }
-            KeyChange::Remove(namespace, hash) => shard.remove(self.table_hash(namespace, &hash), namespace, &hash),
-        }
+    fn change(&self, namespace: NamespaceId, hash: KeyHash, record: Option<Arc<KeyRecord>>) -> KeyChange {
+        let (shard, tag) = self.place(namespace, &hash);
+        KeyChange { shard, tag, namespace, hash, record }
     }
 
-    fn editable<'a>(
-        &self,
-        callers: &'a mut Option<HashMap<KeyHash, CallerEntry>>,
-    ) -> &'a mut HashMap<KeyHash, CallerEntry> {
-        callers.get_or_insert_with(|| HashMap::clone(&self.callers.load()))
+    fn editable<'a>(&self, callers: &'a mut Option<Callers>) -> &'a mut Callers {
+        callers.get_or_insert_with(|| Callers::clone(&self.callers.load()))
     }
 
-    fn table_hash(&self, namespace: NamespaceId, hash: &KeyHash) -> u64 {
-        // Multiplying spreads the seed and the namespace over all bits; the constant is 2^64 divided by the golden ratio.
-        (hash.prefix() ^ self.seed ^ u64::from(namespace.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    /// The shard of a key and its tag there: the upper bits of one hash, and its lower ones.
+    fn place(&self, namespace: NamespaceId, hash: &KeyHash) -> (usize, Tag) {
+        let mixed = self.seed.mix(hash.prefix() ^ u64::from(namespace.0));
+        let shard = usize::try_from(mixed >> (u64::BITS - SHARD_BITS)).unwrap_or_default();
+        let tag = Tag::try_from(mixed & u64::from(Tag::MAX)).unwrap_or_default();
+        (shard, tag)
     }
 }
 
-enum KeyChange {
-    Put(KeyEntry),
-    Remove(NamespaceId, KeyHash),
-}
-
-/// The shard comes from other bytes than the place within it.
-fn shard_of(hash: &KeyHash) -> usize {
-    let bytes = hash.as_bytes();
-    usize::from(u16::from_le_bytes([bytes[30], bytes[31]])) % SHARDS
+/// A change of one key, where it belongs.
+struct KeyChange {
+    shard: usize,
+    tag: Tag,
+    namespace: NamespaceId,
+    hash: KeyHash,
+    /// `None` when the key goes.
+    record: Option<Arc<KeyRecord>>,
 }
 
 /// Gives namespaces their numbers. Belongs to the writer.

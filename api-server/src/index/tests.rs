@@ -2,16 +2,18 @@ use std::collections::HashMap as Oracle;
 
 use super::*;
 
-fn record(id: &str) -> Arc<KeyRecord> {
-    Arc::new(KeyRecord::bare(id, "team-a".into(), id, "api_1".into()))
+fn put(namespace: NamespaceId, hash: KeyHash, id: &str) -> Change {
+    entry(namespace, "team-a", hash, id)
 }
 
-fn put(namespace: NamespaceId, hash: KeyHash, id: &str) -> Change {
-    Change::PutKey(KeyEntry { namespace, hash, valid_until: None, record: record(id) })
+fn entry(namespace: NamespaceId, name: &str, hash: KeyHash, id: &str) -> Change {
+    let mut record = KeyRecord::bare(id, name.into(), id, "api_1");
+    record.hash = Some(hash);
+    Change::PutKey(KeyEntry { namespace, hash, record: Arc::new(record) })
 }
 
 fn find(index: &Index, namespace: NamespaceId, hash: &KeyHash) -> Option<String> {
-    index.key(namespace, hash, |entry| entry.record.id.to_string())
+    index.key(namespace, hash, |entry| entry.record.id().to_owned())
 }
 
 #[test]
@@ -31,11 +33,8 @@ fn one_hash_in_two_namespaces_is_two_keys() {
 #[test]
 fn a_namespace_is_known_by_name_from_its_first_key_on() {
     let index = Index::default();
-    let entry = |namespace: u32, name: &str, hash: &str| {
-        let record = Arc::new(KeyRecord::bare("key_1", name.into(), "k", "api_1".into()));
-        let hash = KeyHash::of(hash);
-        Change::PutKey(KeyEntry { namespace: NamespaceId(namespace), hash, valid_until: None, record })
-    };
+    let entry =
+        |namespace: u32, name: &str, hash: &str| entry(NamespaceId(namespace), name, KeyHash::of(hash), "key_1");
     assert_eq!(index.namespace("team-a"), None);
     index.apply(vec![entry(0, "team-a", "1"), entry(1, "team-b", "2"), entry(0, "team-a", "3")]);
     index.apply(vec![entry(2, "team-c", "4"), Change::RemoveKey(NamespaceId(0), KeyHash::of("1"))]);
@@ -59,7 +58,7 @@ fn a_reader_keeps_its_snapshot_while_the_writer_swaps() {
     index.apply(vec![put(namespace, hash, "before")]);
     let seen = index.key(namespace, &hash, |entry| {
         index.apply(vec![put(namespace, hash, "after")]);
-        entry.record.id.to_string()
+        entry.record.id().to_owned()
     });
     assert_eq!(seen.as_deref(), Some("before"));
     assert_eq!(find(&index, namespace, &hash).as_deref(), Some("after"));

@@ -1,35 +1,35 @@
 //! Objects in a directory of YAML or JSON files: read-only, read again when something in the directory changes.
 //!
 //! A directory is taken as a whole or not at all: when any document can't be read, the last good state stays and the log says which file
-//! is wrong. Files of a mounted `ConfigMap` work: Kubernetes swaps a link, which is a change in the directory like any other.
+//! is wrong. What is kept are the objects' names and digests; their texts stay in the files. Files of a mounted `ConfigMap` work: Kubernetes swaps a link, which is a change in the directory like any other.
 
 mod parse;
+mod state;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 
-use super::{Event, Kind, Object, ObjectKey, Registry, RegistryError, Source, Watch};
+use super::{Event, Kind, Object, ObjectKey, Registry, RegistryError, Source, Watch, WatchError};
 
-use self::parse::Document;
-pub use self::parse::ManifestError;
+use self::parse::{Document, Documents};
+pub use self::parse::{ManifestError, read_text};
+use self::state::{Entries, State, find};
 
 /// Files are written in several steps; after the first sign of change this much time lets the others come too.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// Sorted by key, so that the objects of a kind lie together.
-type Objects = Arc<[(ObjectKey, Document)]>;
-
 /// See the module.
 pub struct Manifests {
-    current: watch::Receiver<Objects>,
+    directory: Arc<Path>,
+    default_namespace: Arc<str>,
+    current: watch::Receiver<State>,
     refused: watch::Receiver<u64>,
 }
 
@@ -62,17 +62,16 @@ impl Manifests {
             .watch(directory, RecursiveMode::NonRecursive)
             .map_err(|error| OpenError::Watch(directory.display().to_string(), error))?;
         // Watched before it is read: a change in between is read again rather than missed.
-        let (objects, current) =
-            watch::channel(parse::read_directory(directory, default_namespace)?.into_iter().collect());
+        let (state, current) = watch::channel(State::new(parse::read_directory(directory, default_namespace)?));
         let (refusals, refused) = watch::channel(0);
         let reloader = Reloader {
             directory: directory.to_owned(),
             default_namespace: default_namespace.to_owned(),
-            objects,
+            state,
             refusals,
         };
         tokio::spawn(reloader.run(woken, watcher));
-        Ok(Self { current, refused })
+        Ok(Self { directory: directory.into(), default_namespace: default_namespace.into(), current, refused })
     }
 
     /// How often a changed directory was refused because of a document that can't be read.
@@ -84,7 +83,7 @@ impl Manifests {
 struct Reloader {
     directory: PathBuf,
     default_namespace: String,
-    objects: watch::Sender<Objects>,
+    state: watch::Sender<State>,
     refusals: watch::Sender<u64>,
 }
 
@@ -103,17 +102,17 @@ impl Reloader {
         }
     }
 
-    fn take(&self, read: BTreeMap<ObjectKey, Document>) {
-        let read: Objects = read.into_iter().collect();
-        let changed = self.objects.send_if_modified(|current| {
-            let differs = *current != read;
+    fn take(&self, read: Documents) {
+        let read = State::new(read);
+        let changed = self.state.send_if_modified(|current| {
+            let differs = current.entries != read.entries;
             if differs {
                 *current = read;
             }
             differs
         });
         if changed {
-            let objects = self.objects.borrow().len();
+            let objects = self.state.borrow().entries.len();
             tracing::info!(directory = %self.directory.display(), objects, "manifests reloaded");
         }
     }
@@ -132,31 +131,38 @@ impl Registry for Manifests {
     }
 
     fn watch(&self, source: &Source) -> Watch {
-        let state = (self.current.clone(), None::<Objects>, source.clone());
-        let batches = futures::stream::unfold(state, async |(mut current, before, source)| {
-            let Some(before) = before else {
-                let now = current.borrow_and_update().clone();
-                return Some((listing(&now, &source), (current, Some(now), source)));
-            };
-            current.changed().await.ok()?;
-            let now = current.borrow_and_update().clone();
-            let changes = futures::stream::iter(changes(&before, &now, &source)).boxed();
-            Some((changes, (current, Some(now), source)))
-        });
-        batches.flatten().map(Ok).boxed()
+        let follower = Follower {
+            directory: self.directory.clone(),
+            default_namespace: self.default_namespace.clone(),
+            source: source.clone(),
+            current: self.current.clone(),
+            before: None,
+        };
+        stream::unfold(follower, async |mut follower| Some((follower.next().await?, follower))).flatten().boxed()
     }
 
     fn get<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<Object, RegistryError>> {
-        let objects = self.current.borrow().clone();
+        let found = find(&self.current.borrow().entries, key).cloned();
         Box::pin(async move {
-            let found = find(&objects, key).ok_or_else(|| RegistryError::NotFound(key.clone()))?;
-            read(key, found)
+            let entry = found.ok_or_else(|| RegistryError::NotFound(key.clone()))?;
+            let (path, namespace) = (entry.path.clone(), self.default_namespace.clone());
+            let file = blocking(move || parse::read_file(&path, &namespace)).await?;
+            let document = file.into_iter().find(|(other, ..)| other == key).map(|(_, _, document)| document);
+            // Only what is served: a file that changed since belongs to a state that may be refused.
+            let document = document
+                .filter(|document| entry.is(document))
+                .ok_or_else(|| RegistryError::Unavailable(format!("{key} is changing in its file; ask again")))?;
+            read(key, &document)
         })
     }
 
     fn list<'a>(&'a self, source: &'a Source) -> BoxFuture<'a, Result<Vec<Object>, RegistryError>> {
-        let objects = self.current.borrow().clone();
-        Box::pin(async move { of_source(&objects, source).map(|(key, object)| read(key, object)).collect() })
+        Box::pin(async move {
+            let (directory, namespace) = (self.directory.clone(), self.default_namespace.clone());
+            let documents = blocking(move || parse::read_directory(&directory, &namespace)).await?;
+            let ours = documents.iter().filter(|(key, _)| is_of(key, source));
+            ours.map(|(key, document)| read(key, document)).collect()
+        })
     }
 
     fn create(&self, _: Object) -> BoxFuture<'_, Result<Object, RegistryError>> {
@@ -172,46 +178,66 @@ impl Registry for Manifests {
     }
 }
 
-fn read(key: &ObjectKey, object: &Document) -> Result<Object, RegistryError> {
-    object.object(key.kind).map_err(|error| RegistryError::Invalid(key.clone(), error.to_string()))
+/// One watch of one source.
+struct Follower {
+    directory: Arc<Path>,
+    default_namespace: Arc<str>,
+    source: Source,
+    current: watch::Receiver<State>,
+    /// The state that was told last; `None` at the beginning.
+    before: Option<Entries>,
 }
 
-fn applied((key, object): &(ObjectKey, Document)) -> Event {
-    match object.object(key.kind) {
-        Ok(object) => Event::Applied(object),
-        Err(error) => Event::Unreadable(key.clone(), error.to_string()),
+type Events = BoxStream<'static, Result<Event, WatchError>>;
+
+impl Follower {
+    /// The events of the next state; `None` when there will be none.
+    async fn next(&mut self) -> Option<Events> {
+        let now = match &self.before {
+            None => self.current.borrow_and_update().clone(),
+            Some(_) => {
+                self.current.changed().await.ok()?;
+                self.current.borrow_and_update().clone()
+            }
+        };
+        if let Some(events) = self.events(&now) {
+            return Some(events);
+        }
+        // Another watch of this kind took the documents: the directory has them still.
+        let (directory, namespace) = (self.directory.clone(), self.default_namespace.clone());
+        let read = blocking(move || parse::read_directory(&directory, &namespace)).await;
+        let again = read.map(State::new).map(|state| self.events(&state).unwrap_or_else(|| stream::empty().boxed()));
+        Some(again.unwrap_or_else(|error| {
+            let error = WatchError { kind: self.source.kind, message: error.to_string() };
+            stream::iter([Err(error)]).boxed()
+        }))
+    }
+
+    /// What is to be told of a state; `None` when its documents were taken before.
+    fn events(&mut self, now: &State) -> Option<Events> {
+        let events = match &self.before {
+            None => stream::iter(now.listing(&self.source)?.map(Ok)).boxed(),
+            Some(before) => stream::iter(now.changes(before, &self.source)?.into_iter().map(Ok)).boxed(),
+        };
+        self.before = Some(now.entries.clone());
+        Some(events)
     }
 }
 
-fn find<'a>(objects: &'a [(ObjectKey, Document)], key: &ObjectKey) -> Option<&'a Document> {
-    let place = objects.binary_search_by(|(other, _)| other.cmp(key)).ok()?;
-    objects.get(place).map(|(_, object)| object)
+/// Reads files where it may block.
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, ManifestError> + Send + 'static,
+) -> Result<R, RegistryError> {
+    let unavailable = |error: &dyn std::error::Error| RegistryError::Unavailable(error.to_string());
+    tokio::task::spawn_blocking(work).await.map_err(|error| unavailable(&error))?.map_err(|error| unavailable(&error))
 }
 
-fn of_source<'a>(
-    objects: &'a [(ObjectKey, Document)],
-    source: &'a Source,
-) -> impl Iterator<Item = &'a (ObjectKey, Document)> {
-    objects.iter().filter(move |(key, _)| is_of(key, source))
+fn read(key: &ObjectKey, document: &Document) -> Result<Object, RegistryError> {
+    document.object(key.kind).map_err(|error| RegistryError::Invalid(key.clone(), error.to_string()))
 }
 
 fn is_of(key: &ObjectKey, source: &Source) -> bool {
     key.kind == source.kind && source.namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace)
-}
-
-/// Makes each object when its turn comes: all of them at once would be most of the memory of a large directory.
-fn listing(now: &Objects, source: &Source) -> BoxStream<'static, Event> {
-    let (objects, source) = (now.clone(), source.clone());
-    let all =
-        (0..now.len()).filter_map(move |place| objects.get(place).filter(|(key, _)| is_of(key, &source)).map(applied));
-    futures::stream::iter(std::iter::once(Event::Restarted).chain(all).chain([Event::Listed])).boxed()
-}
-
-/// What turns one state of the directory into the next.
-fn changes(before: &Objects, now: &Objects, source: &Source) -> Vec<Event> {
-    let changed = of_source(now, source).filter(|(key, object)| find(before, key) != Some(object));
-    let deleted = of_source(before, source).filter(|(key, _)| find(now, key).is_none());
-    changed.map(applied).chain(deleted.map(|(key, _)| Event::Deleted(key.clone()))).collect()
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 //! A limit that no rule can be made of (the API server refuses such a one; a manifest may hold it) is passed over.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use keyplane_core::id::{self, Kind};
 use keyplane_core::limit::{Algorithm as Counting, Limit, Rule};
-use keyplane_core::plan::{Configured, Owner, Scope};
+use keyplane_core::plan::{Configured, Owner, Scope, Terms};
 use kube::core::{Selector, SelectorExt};
 
 use crate::{Algorithm, AppliesTo, LimitScope, NamedLimit, RateLimit, RateLimitOverride};
@@ -94,12 +95,20 @@ pub fn rate_limit_override(object: &RateLimitOverride) -> Option<(&str, Override
     Some((&spec.rate_limit, record))
 }
 
-/// Limits of one key or one identity. `of` is the id of that key or identity.
-pub fn own_limits(limits: &[NamedLimit], of: &str, scope: Scope, owner: Owner<'_>) -> Box<[Configured]> {
+/// Limits of one key or one identity. `of` is the id of that key or identity; `share` returns the one copy of what a limit says.
+pub fn own_limits(
+    limits: &[NamedLimit],
+    of: &str,
+    scope: Scope,
+    owner: Owner<'_>,
+    mut share: impl FnMut(Terms) -> Arc<Terms>,
+) -> Vec<Configured> {
     let configured = |given: &NamedLimit| {
         let limit = Limit::new(given.limit, given.window.millis()).ok()?;
         let id = id::from_name(Kind::Limit, of, &given.name);
-        Some(Configured::new(&id, &given.name, Rule::sliding(limit), given.auto_apply, scope, owner))
+        let terms =
+            Terms { name: given.name.as_str().into(), rule: Rule::sliding(limit), auto_apply: given.auto_apply };
+        Some(Configured::new(&id, share(terms), scope, owner))
     };
     limits.iter().filter_map(configured).collect()
 }

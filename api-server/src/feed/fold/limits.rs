@@ -6,9 +6,10 @@ use std::sync::Arc;
 use keyplane_api::limit_record::{LimitRecord, OverrideRecord};
 use keyplane_core::limit::Rule;
 use keyplane_core::overrides::Overrides;
-use keyplane_core::plan::Configured;
+use keyplane_core::plan::{Configured, Terms};
 use keyplane_core::record::{KeyRecord, Seniority};
 
+use super::slots::Labels;
 use crate::index::{Exception, NamedLimit, NamedLimits};
 use crate::registry::ObjectKey;
 
@@ -89,24 +90,25 @@ impl Limits {
     }
 
     /// The limits that apply to a key, the oldest first. An override for its identity's external id counts, or, for a key without an
-    /// identity, one for its id.
+    /// identity, one for its id. `share` returns the one copy of what a limit says.
     pub(super) fn of_key(
         &self,
         record: &KeyRecord,
-        keyspace: &str,
-        labels: &BTreeMap<String, String>,
-    ) -> Box<[Configured]> {
-        let Some(namespace) = self.namespaces.get(&*record.namespace) else { return Box::default() };
+        labels: &Labels,
+        mut share: impl FnMut(Terms) -> Arc<Terms>,
+    ) -> Vec<Configured> {
+        let Some(namespace) = self.namespaces.get(&*record.namespace) else { return Vec::new() };
         let owner = record.owner();
         let identifier = owner.identity.map_or(owner.key_id, |(_, external_id)| external_id);
         let applies = |compiled: &&Compiled| {
-            compiled.limit.applies_to.as_ref().is_some_and(|applies_to| applies_to.to_key(keyspace, labels))
+            compiled.limit.applies_to.as_ref().is_some_and(|applies_to| applies_to.to_key(&record.keyspace, labels))
         };
         let configured = |Compiled { limit, overrides }: &Compiled| {
             let rule = overrides
                 .lookup(identifier)
                 .map_or(limit.rule, |(_, exception)| Rule { limit: exception.limit, ..limit.rule });
-            Configured::new(&limit.id, &limit.name, rule, limit.auto_apply, limit.scope, owner)
+            let terms = Terms { name: limit.name.as_str().into(), rule, auto_apply: limit.auto_apply };
+            Configured::new(&limit.id, share(terms), limit.scope, owner)
         };
         namespace.compiled.iter().filter(applies).map(configured).collect()
     }

@@ -1,13 +1,19 @@
-//! What the names in a key stand for: roles, identities, keyspaces. And one copy of each text that many keys hold.
+//! What the names in a key stand for: roles, identities, keyspaces. And the one copy of what many keys have in common.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use keyplane_api::record::{bare_identity, keyspace_id};
+use keyplane_api::record::{Sharing, identity_id, keyspace_id};
 use keyplane_core::address::AllowList;
-use keyplane_core::record::{IdentityRecord, KeyRecord, Seniority};
+use keyplane_core::id::Id;
+use keyplane_core::plan::Terms;
+use keyplane_core::record::{IdentityRecord, KeyRecord, PermissionList, PermissionSet, Place, Seniority};
 
 use super::claims::Claims;
+use super::pool::{Pool, Shared};
+use super::slots::Labels;
 use crate::registry::ObjectKey;
 
 /// A name within its namespace.
@@ -15,59 +21,106 @@ type Name = (Arc<str>, Arc<str>);
 
 #[derive(Default)]
 pub(super) struct Names {
-    /// Texts shared by records. Grows with the number of different permissions, roles, keyspaces and namespaces ever seen; a pod that
-    /// saw a million different slugs of 30 bytes would keep 60 MB until its restart.
-    texts: HashSet<Arc<str>>,
-    keyspace_ids: HashMap<Name, Arc<str>>,
+    texts: Pool<Arc<str>>,
+    labels: Pool<Arc<Labels>>,
+    terms: Pool<Arc<Terms>>,
+    permission_sets: Pool<Arc<PermissionSet>>,
+    /// Identities that have no object.
+    bare: Pool<ById>,
+    /// What keys of a keyspace have in common, by namespace and then by name. As many as there ever were keyspaces.
+    places: HashMap<Arc<str>, HashMap<Arc<str>, Arc<Place>>>,
     roles: Table<Box<[Arc<str>]>>,
     identities: Table<Arc<IdentityRecord>>,
     /// From where the keys of a keyspace may be used.
     keyspaces: Table<Option<Arc<AllowList>>>,
 }
 
-impl Names {
-    /// The one copy of this text.
-    pub(super) fn share(&mut self, text: &str) -> Arc<str> {
-        if let Some(shared) = self.texts.get(text) {
-            return shared.clone();
+impl Sharing for Names {
+    fn place(&mut self, namespace: &str, keyspace: &str) -> Arc<Place> {
+        if let Some(place) = self.places.get(namespace).and_then(|places| places.get(keyspace)) {
+            return place.clone();
         }
-        let shared: Arc<str> = text.into();
-        self.texts.insert(shared.clone());
-        shared
+        let (namespace, name) = (self.share(namespace), self.share(keyspace));
+        let place = Arc::new(Place {
+            keyspace: keyspace.into(),
+            keyspace_id: keyspace_id(&namespace, keyspace).into(),
+            allowed: self.keyspaces.get(&(namespace.clone(), name.clone())).cloned().flatten(),
+            namespace: namespace.clone(),
+        });
+        self.places.entry(namespace).or_default().insert(name, place.clone());
+        place
     }
 
-    /// The id of a keyspace, computed once for all its keys.
-    pub(super) fn keyspace_id(&mut self, namespace: &str, name: &str) -> Arc<str> {
-        let key = (self.share(namespace), self.share(name));
-        self.keyspace_ids.entry(key).or_insert_with(|| keyspace_id(namespace, name).into()).clone()
+    fn permissions(&mut self, namespace: &str, own: &[String], roles: &[String]) -> Arc<PermissionSet> {
+        let own: Vec<Arc<str>> = own.iter().map(|permission| self.share(permission)).collect();
+        let roles = roles.iter().map(|role| self.share(role)).collect();
+        let namespace = self.share(namespace);
+        self.permission_set(&namespace, own, roles)
+    }
+
+    fn identity(&mut self, namespace: &str, external_id: &str) -> Arc<IdentityRecord> {
+        if let Some(known) = self.identities.get_in(namespace, external_id) {
+            return known.clone();
+        }
+        let id = Id::from(&*identity_id(namespace, external_id));
+        self.bare_identity(id, external_id)
+    }
+
+    fn terms(&mut self, terms: Terms) -> Arc<Terms> {
+        self.terms.share(&terms, || Arc::new(terms.clone()))
+    }
+}
+
+impl Names {
+    /// The one copy of this text.
+    fn share(&mut self, text: &str) -> Arc<str> {
+        self.texts.share(text, || text.into())
+    }
+
+    /// The one copy of these labels; `None` for none.
+    pub(super) fn labels(&mut self, labels: Option<&Labels>) -> Option<Arc<Labels>> {
+        let labels = labels.filter(|labels| !labels.is_empty())?;
+        Some(self.labels.share(labels, || Arc::new(labels.clone())))
+    }
+
+    fn permission_set(
+        &mut self,
+        namespace: &Arc<str>,
+        own: Vec<Arc<str>>,
+        roles: Box<[Arc<str>]>,
+    ) -> Arc<PermissionSet> {
+        let (mut permissions, own) = (own.clone(), own.len());
+        for role in &roles {
+            let name = (namespace.clone(), role.clone());
+            for permission in self.roles.get(&name).into_iter().flatten() {
+                if !permissions.contains(permission) {
+                    permissions.push(permission.clone());
+                }
+            }
+        }
+        let list = PermissionList { permissions: permissions.into(), own, roles };
+        self.permission_sets.share(&list, || Arc::new(list.clone().into()))
+    }
+
+    fn bare_identity(&mut self, id: Id, external_id: &str) -> Arc<IdentityRecord> {
+        self.bare.share(&id, || ById(Arc::new(IdentityRecord::bare(&id, external_id)))).0
     }
 
     /// Fills in what the record's names stand for now: the permissions that its roles add, its identity's metadata and limits, the
     /// addresses that its keyspace allows.
-    pub(super) fn resolve(&self, record: &mut KeyRecord, keyspace: &Arc<str>) {
-        record.allowed = self.keyspaces.get(&(record.namespace.clone(), keyspace.clone())).cloned().flatten();
-        let mut permissions: Vec<Arc<str>> = Vec::with_capacity(record.permissions.len());
-        let own = record.permissions.iter().take(record.own_permissions);
-        let roles = record.roles.iter().filter_map(|role| self.roles.get(&(record.namespace.clone(), role.clone())));
-        permissions.extend(own.cloned());
-        for permission in roles.flatten() {
-            if !permissions.contains(permission) {
-                permissions.push(permission.clone());
-            }
-        }
-        if *permissions != *record.permissions {
-            record.permissions = permissions.into();
+    pub(super) fn resolve(&mut self, record: &mut KeyRecord) {
+        let old = record.place.clone();
+        record.place = self.place(&old.namespace, &old.keyspace);
+        let set = &record.permission_set;
+        if !set.roles.is_empty() {
+            let own = set.permissions.get(..set.own).unwrap_or_default().to_vec();
+            record.permission_set = self.permission_set(&old.namespace, own, set.roles.clone());
         }
         if let Some(identity) = &mut record.identity {
-            let name = (record.namespace.clone(), Arc::from(&*identity.external_id));
-            if let Some(known) = self.identities.get(&name) {
-                *identity = known.clone();
-            } else {
-                let bare = bare_identity(&record.namespace, &identity.external_id);
-                if **identity != bare {
-                    *identity = Arc::new(bare);
-                }
-            }
+            *identity = match self.identities.get_in(&old.namespace, &identity.external_id) {
+                Some(known) => known.clone(),
+                None => self.bare_identity(identity.id, &identity.external_id),
+            };
         }
     }
 
@@ -108,17 +161,57 @@ impl Names {
         allowed: Option<AllowList>,
     ) -> Vec<Arc<str>> {
         let name = (self.share(&object.namespace), self.share(&object.name));
-        self.keyspaces.put(object, age, name, allowed.map(Arc::new))
+        let touched = self.keyspaces.put(object, age, name, allowed.map(Arc::new));
+        self.forget_places(&object.namespace, &touched);
+        touched
     }
 
     /// Forgets a keyspace.
     pub(super) fn remove_keyspace(&mut self, object: &ObjectKey) -> Vec<Arc<str>> {
-        self.keyspaces.remove(object)
+        let touched = self.keyspaces.remove(object);
+        self.forget_places(&object.namespace, &touched);
+        touched
+    }
+
+    fn forget_places(&mut self, namespace: &str, keyspaces: &[Arc<str>]) {
+        if let Some(places) = self.places.get_mut(namespace) {
+            places.retain(|name, _| !keyspaces.contains(name));
+        }
     }
 
     /// Forgets an identity.
     pub(super) fn remove_identity(&mut self, object: &ObjectKey) -> Vec<Arc<str>> {
         self.identities.remove(object)
+    }
+}
+
+/// An identity found by its id, which follows from its namespace and its external id.
+#[derive(Clone)]
+struct ById(Arc<IdentityRecord>);
+
+impl Borrow<Id> for ById {
+    fn borrow(&self) -> &Id {
+        &self.0.id
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for ById {}
+
+impl Shared for ById {
+    fn is_the_last(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 }
 
@@ -140,6 +233,11 @@ impl<T> Default for Table<T> {
 impl<T: PartialEq> Table<T> {
     fn get(&self, name: &Name) -> Option<&T> {
         self.objects.get(self.claims.owner(name)?).map(|(_, _, value)| value)
+    }
+
+    /// As [`Self::get`], for who has no shared texts; free while there are no objects.
+    fn get_in(&self, namespace: &str, name: &str) -> Option<&T> {
+        if self.objects.is_empty() { None } else { self.get(&(namespace.into(), name.into())) }
     }
 
     fn put(&mut self, object: &Arc<ObjectKey>, age: &Seniority, name: Name, value: T) -> Vec<Arc<str>> {

@@ -59,9 +59,9 @@ impl World {
     /// The object that a plain key finds, and its permissions.
     fn find(&mut self, plain: &str) -> Option<(String, Vec<String>)> {
         let (namespace, _) = self.fold.namespaces.number("n");
-        self.index.key(namespace, &KeyHash::of(plain), |entry| {
-            let permissions = entry.record.permissions.iter().map(ToString::to_string).collect();
-            (entry.record.object_name.to_string(), permissions)
+        self.index.key(namespace, &KeyHash::of(plain), |found| {
+            let permissions = found.record.permissions().iter().map(ToString::to_string).collect();
+            (found.record.object_name().to_owned(), permissions)
         })
     }
 

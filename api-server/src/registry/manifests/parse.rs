@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 use keyplane_api::{API_VERSION, KeySource};
 use keyplane_core::hash::KeyHash;
-use serde::Deserialize;
 use serde_json::Value;
 
+use crate::bounded_value;
 use crate::registry::{Kind, Object, ObjectKey};
+
+/// What one document may take in memory.
+const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
 
 /// What is wrong with a directory, naming the file and the document in it (counted from 1).
 #[derive(Debug, thiserror::Error)]
@@ -39,23 +43,27 @@ pub enum ManifestError {
 
 /// An object as compact JSON: a third of the memory of the typed one, which is made again when someone asks for it.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Document(Box<[u8]>);
+pub(super) struct Document {
+    pub(super) json: Box<str>,
+    /// The file that it stands in.
+    pub(super) path: Arc<Path>,
+}
 
 impl Document {
     pub(super) fn object(&self, kind: Kind) -> Result<Object, serde_json::Error> {
-        Object::from_json(kind, &self.0)
+        Object::from_json(kind, self.json.as_bytes())
     }
 }
 
+/// What a directory holds.
+pub(super) type Documents = BTreeMap<ObjectKey, Document>;
+
 /// What one file holds: each object with the number of its document.
-type File = Vec<(ObjectKey, usize, Document)>;
+pub(super) type File = Vec<(ObjectKey, usize, Document)>;
 
 /// Reads every `.yaml`, `.yml` and `.json` file of a directory, in the order of their names. Documents of other API groups are passed
 /// over, so that a directory may hold what `kubectl apply -f` takes.
-pub(super) fn read_directory(
-    directory: &Path,
-    default_namespace: &str,
-) -> Result<BTreeMap<ObjectKey, Document>, ManifestError> {
+pub(super) fn read_directory(directory: &Path, default_namespace: &str) -> Result<Documents, ManifestError> {
     let paths = files(directory)?;
     let mut objects = BTreeMap::new();
     for (path, file) in paths.iter().zip(read_files(&paths, default_namespace)?) {
@@ -84,17 +92,37 @@ fn read_files(paths: &[PathBuf], default_namespace: &str) -> Result<Vec<File>, M
     Ok(files?.into_iter().flatten().collect())
 }
 
-fn read_file(path: &Path, default_namespace: &str) -> Result<File, ManifestError> {
+pub(super) fn read_file(path: &Path, default_namespace: &str) -> Result<File, ManifestError> {
     let text = std::fs::read_to_string(path).map_err(|source| ManifestError::Read { path: shown(path), source })?;
+    let wrong = |document, message| ManifestError::Document { path: shown(path), document, message };
+    let path: Arc<Path> = path.into();
     let mut objects = Vec::new();
-    for (number, document) in serde_yaml::Deserializer::from_str(&text).enumerate() {
-        let wrong = |message| ManifestError::Document { path: shown(path), document: number + 1, message };
-        let value = Value::deserialize(document).map_err(|error| wrong(error.to_string()))?;
-        let Some(object) = read_object(value, default_namespace).map_err(wrong)? else { continue };
-        let json = object.to_json().map_err(|error| wrong(error.to_string()))?;
-        objects.push((object.key(), number + 1, Document(json.into())));
+    for (number, document) in documents(&text, default_namespace) {
+        let Some(object) = document.map_err(|message| wrong(number, message))? else { continue };
+        let json = object.to_json().map_err(|error| wrong(number, error.to_string()))?;
+        let json = String::from_utf8(json).map_err(|error| wrong(number, error.to_string()))?.into();
+        objects.push((object.key(), number, Document { json, path: path.clone() }));
     }
     Ok(objects)
+}
+
+/// The objects of one text, as of a file of a directory that holds only this one. Not for large files: it holds every object.
+///
+/// # Errors
+/// The first document that is wrong, under the path `text`.
+pub fn read_text(text: &str, default_namespace: &str) -> Result<Vec<Object>, ManifestError> {
+    let wrong = |document, message| ManifestError::Document { path: "text".to_owned(), document, message };
+    let read = documents(text, default_namespace);
+    read.filter_map(|(number, read)| read.map_err(|message| wrong(number, message)).transpose()).collect()
+}
+
+/// Each document's number, counted from 1, and its object. A document is at most 16 MiB in memory, however often its anchors are named: ten
+/// times what the Kubernetes API takes.
+fn documents(text: &str, default_namespace: &str) -> impl Iterator<Item = (usize, Result<Option<Object>, String>)> {
+    serde_yaml::Deserializer::from_str(text).enumerate().map(move |(number, document)| {
+        let value = bounded_value::read(document, MAX_DOCUMENT_BYTES).map_err(|error| error.to_string());
+        (number + 1, value.and_then(|value| read_object(value, default_namespace)))
+    })
 }
 
 fn files(directory: &Path) -> Result<Vec<PathBuf>, ManifestError> {
