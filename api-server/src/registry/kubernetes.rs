@@ -5,9 +5,8 @@ use std::fmt::Debug;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use k8s_openapi::NamespaceResourceScope;
-use keyplane_api::API_FIELD_MANAGER;
+use keyplane_api::{API_FIELD_MANAGER, Guarded};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
-use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use serde::Serialize;
@@ -73,7 +72,7 @@ impl Registry for Kubernetes {
     }
 
     fn watch(&self, source: &Source) -> Watch {
-        with_type!(source.kind, K => watch(self.api::<DeserializeGuard<K>>(source.namespace.as_deref()), source.kind))
+        with_type!(source.kind, K => watch(self.api::<Guarded<K>>(source.namespace.as_deref()), source.kind))
     }
 
     fn get<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<Object, RegistryError>> {
@@ -133,7 +132,7 @@ fn failed(error: kube::Error, key: ObjectKey) -> RegistryError {
 }
 
 /// A watch with its relists and back-off. The guard lets one unreadable object pass without breaking the others.
-fn watch<K: Ours>(api: Api<DeserializeGuard<K>>, kind: Kind) -> Watch {
+fn watch<K: Ours>(api: Api<Guarded<K>>, kind: Kind) -> Watch {
     let events = watcher(api, watcher::Config::default().any_semantic()).default_backoff();
     let event = move |event| {
         Ok(match event {
@@ -147,7 +146,7 @@ fn watch<K: Ours>(api: Api<DeserializeGuard<K>>, kind: Kind) -> Watch {
     events.map(move |result| result.map_err(error).and_then(event)).boxed()
 }
 
-fn applied<K: Ours>(object: DeserializeGuard<K>, kind: Kind) -> Event {
+fn applied<K: Ours>(object: Guarded<K>, kind: Kind) -> Event {
     let key = key_of(&object, kind);
     match object.0 {
         Ok(object) => Event::Applied(object.into()),
@@ -155,7 +154,7 @@ fn applied<K: Ours>(object: DeserializeGuard<K>, kind: Kind) -> Event {
     }
 }
 
-fn key_of<K: Ours>(object: &DeserializeGuard<K>, kind: Kind) -> ObjectKey {
+fn key_of<K: Ours>(object: &Guarded<K>, kind: Kind) -> ObjectKey {
     let metadata = object.meta();
     ObjectKey {
         kind,
