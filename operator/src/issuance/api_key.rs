@@ -13,6 +13,7 @@ impl KeyKind for ApiKey {
     const SECRET_LABEL: &'static str = API_KEY_LABEL;
     // The caller decides the namespace of a lookup, so equal hashes of two namespaces never meet.
     const UNIQUE_IN_CLUSTER: bool = false;
+    const NAMES_MIGRATION: bool = true;
     const HAS_KEYSPACE: bool = true;
 
     fn source(&self) -> &KeySource {

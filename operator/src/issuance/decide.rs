@@ -9,7 +9,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use keyplane_api::condition::reason;
-use keyplane_api::{CurrentKey, KeySource, default_secret_name};
+use keyplane_api::{CurrentKey, KeySource, PrefixedHashKey, default_secret_name};
 use keyplane_core::hash::KeyHash;
 use keyplane_core::key::{PlainKey, PlainKeyError};
 
@@ -41,6 +41,14 @@ pub(super) enum Material {
     },
     /// The key is known.
     Known(Known),
+    /// Only the hash of the key's long token is known. The whole key's hash becomes known to whoever sees its first use, not here: what the
+    /// status says of it stays.
+    Prefixed {
+        /// The hash of the long token.
+        long_token: KeyHash,
+        /// Under which hash verify pods find the key.
+        lookup: KeyHash,
+    },
     /// The key cannot be read. `keep`: the hash that was issued stays served.
     Trouble {
         /// Reason of the Ready condition.
@@ -89,7 +97,7 @@ pub(super) fn material(
 ) -> Material {
     match (source, secret) {
         (KeySource::Hash(hash), _) => from_spec(&hash.sha256, "spec.key.hash.sha256", status.current),
-        (KeySource::PrefixedHash(hash), _) => from_spec(&hash.sha256, "spec.key.prefixedHash.sha256", status.current),
+        (KeySource::PrefixedHash(key), _) => prefixed(key),
         (KeySource::Generate(_), Some((name, _, found))) => generated(kind, name, status.current, found),
         (KeySource::SecretRef(_), Some((name, entry, found))) => brought(kind, name, entry, status, found),
         // Not reached: both sources lead to a Secret.
@@ -103,6 +111,15 @@ fn from_spec(sha256: &str, field: &str, current: Option<&CurrentKey>) -> Materia
     match KeyHash::parse(sha256) {
         Ok(hash) => known(hash, current, None, None, None),
         Err(error) => trouble(reason::INVALID_SPEC, format!("{field}: {error}"), false),
+    }
+}
+
+fn prefixed(key: &PrefixedHashKey) -> Material {
+    match KeyHash::parse(&key.sha256) {
+        Ok(long_token) => {
+            Material::Prefixed { long_token, lookup: keyplane_core::prefixed::lookup(&key.migration_id, long_token) }
+        }
+        Err(error) => trouble(reason::INVALID_SPEC, format!("spec.key.prefixedHash.sha256: {error}"), false),
     }
 }
 

@@ -136,3 +136,16 @@ fn a_hash_comes_from_the_spec_in_either_form() {
     assert_eq!((reason, keep), (reason::INVALID_SPEC, false));
     assert!(message.contains("spec.key.hash.sha256"), "{message}");
 }
+
+#[test]
+fn a_prefixed_key_is_imported_under_its_lookup_hash() {
+    let imported = |sha256: String| KeySource::PrefixedHash(PrefixedHashKey { sha256, migration_id: "seam".to_owned() });
+    let long_token = KeyHash::of("long");
+    let lookup = keyplane_core::prefixed::lookup("seam", long_token);
+    let found = material("ApiKey", &imported(long_token.to_hex()), StatusView::default(), None);
+    assert_eq!(found, Material::Prefixed { long_token, lookup });
+    let nonsense = material("ApiKey", &imported("nonsense".to_owned()), StatusView::default(), None);
+    let (reason, keep, message) = reason_and_keep(nonsense);
+    assert_eq!((reason, keep), (reason::INVALID_SPEC, false));
+    assert!(message.contains("spec.key.prefixedHash.sha256"), "{message}");
+}

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::jiff::Timestamp;
+use keyplane_api::record::prefixed_lookup;
 use keyplane_api::{DEFAULT_KEYSPACE, KeySource};
 use keyplane_core::hash::KeyHash;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -47,9 +48,6 @@ impl<K: KeyKind> Indexes<K> {
 
     /// The claimant of `hash` that is older than `key`, if there is one.
     pub(super) fn older(&self, key: &K, hash: KeyHash) -> Option<Claimant> {
-        if let KeySource::PrefixedHash(_) = key.source() {
-            return None;
-        }
         let claimant = claimant(key)?;
         self.claims().older(&claimant, &realm::<K>(&claimant), hash)
     }
@@ -137,12 +135,11 @@ impl<K: KeyKind> Indexes<K> {
     }
 }
 
-/// What an object claims by what it says of itself: the hash of its spec, or the one in its status.
+/// What an object claims by what it says of itself: the hash of its spec, the one under which its spec is found, or the one in its status.
 fn claimed_hash<K: KeyKind>(key: &K) -> Option<KeyHash> {
     match key.source() {
         KeySource::Hash(hash) => KeyHash::parse(&hash.sha256).ok(),
-        // Not the hash of a whole key, so it cannot be the same as one.
-        KeySource::PrefixedHash(_) => None,
+        KeySource::PrefixedHash(key) => prefixed_lookup(key),
         KeySource::Generate(_) | KeySource::SecretRef(_) => {
             key.status().current.and_then(|current| KeyHash::parse(&current.sha256).ok())
         }

@@ -1,6 +1,6 @@
 use super::*;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use keyplane_api::{ApiKey, ApiKeySpec, HashKey, RootKey, RootKeySpec};
+use keyplane_api::{ApiKey, ApiKeySpec, HashKey, PrefixedHashKey, RootKey, RootKeySpec};
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::store;
 
@@ -79,4 +79,25 @@ fn scopes_tell_each_other_and_never_prune_each_other() {
     indexes.observe(Event::InitDone, &two, &empty);
     assert_eq!(older(), None, "its own list does");
     assert_eq!(pokes[0].try_recv().map(|poked| poked.name), Ok("young".to_owned()));
+}
+
+#[test]
+fn one_long_token_of_one_migration_is_one_key() {
+    let (indexes, _pokes) = Indexes::<ApiKey>::new(&[Scope::Cluster]);
+    let (store, _writer) = store();
+    let imported = |name: &str, second: i64, migration: &str| {
+        let prefixed = PrefixedHashKey { sha256: KeyHash::of("long").to_hex(), migration_id: migration.to_owned() };
+        let spec = ApiKeySpec { key: KeySource::PrefixedHash(prefixed), ..ApiKeySpec::default() };
+        placed(ApiKey::new(name, spec), "n", second)
+    };
+    let (young, other) = (imported("young", 9, "seam"), imported("other", 9, "another"));
+    for object in [young.clone(), imported("old", 1, "seam"), other.clone()] {
+        indexes.observe(Event::Apply(object), &Scope::Cluster, &store);
+    }
+    let older = |object: Watched<ApiKey>| {
+        let key = object.0.unwrap();
+        indexes.older(&key, claimed_hash(&key).unwrap()).map(|who| who.name)
+    };
+    assert_eq!(older(young), Some("old".to_owned()));
+    assert_eq!(older(other), None);
 }

@@ -24,6 +24,8 @@ pub trait KeyKind:
     /// Whether one hash may exist once in the whole cluster (a root key decides the namespace) or once in each namespace.
     const UNIQUE_IN_CLUSTER: bool;
 
+    /// Whether a request that presents such a key can name the migration that it was imported with.
+    const NAMES_MIGRATION: bool;
     /// Whether objects of this kind name a keyspace.
     const HAS_KEYSPACE: bool;
 

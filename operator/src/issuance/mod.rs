@@ -145,11 +145,17 @@ impl<K: KeyKind> Issuance<K> {
         keyspace: &NamedKeyspace,
     ) -> Result<Action, Error> {
         let now = clock::now();
-        let older = if let Material::Known(known) = material { self.indexes.older(key, known.hash) } else { None };
+        let claimed = match material {
+            Material::Known(known) => Some(known.hash),
+            Material::Prefixed { lookup, .. } => Some(*lookup),
+            Material::Generate { .. } | Material::Trouble { .. } => None,
+        };
+        let older = claimed.and_then(|hash| self.indexes.older(key, hash));
         let namespace = key.namespace().ok_or(Error::Incomplete("namespace"))?;
         let missing_keyspace = if let NamedKeyspace::Missing(name) = keyspace { Some(name.as_str()) } else { None };
         let around = Surroundings {
             source: key.source(),
+            names_migration: K::NAMES_MIGRATION,
             missing_keyspace,
             older: older.as_ref(),
             namespace: &namespace,

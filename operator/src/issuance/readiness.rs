@@ -17,7 +17,7 @@ const UNUSABLE_SECRET: Duration = Duration::from_secs(10);
 /// The longest wait for `expires`; after it the remaining time is looked at again.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The reason for a source that verify pods do not look at yet.
+/// The reason for a caller's key that no request can present as it must be.
 const NOT_SUPPORTED: &str = "PrefixedHashNotSupported";
 
 /// What surrounds a key.
@@ -25,6 +25,8 @@ const NOT_SUPPORTED: &str = "PrefixedHashNotSupported";
 pub(super) struct Surroundings<'a> {
     /// Where the key comes from.
     pub(super) source: &'a KeySource,
+    /// Whether a request that presents the key can name a migration.
+    pub(super) names_migration: bool,
     /// The keyspace that is named and does not exist.
     pub missing_keyspace: Option<&'a str>,
     /// An older object with the same hash, and whether its name may be said here.
@@ -54,9 +56,9 @@ pub(super) fn ready(material: &Material, around: Surroundings<'_>, now: Timestam
     if let Material::Trouble { reason, message, .. } = material {
         return refuse(reason, message.clone());
     }
-    if let KeySource::PrefixedHash(_) = around.source {
+    if let (KeySource::PrefixedHash(_), false) = (around.source, around.names_migration) {
         // Saying "issued" would be saying more than is so.
-        let message = "keys with spec.key.prefixedHash are kept and cannot be verified yet; import the hash of the whole key as spec.key.hash".to_owned();
+        let message = "spec.key.prefixedHash is found only by a request that names a migration, which a caller's root key never does; import the hash of the whole key as spec.key.hash".to_owned();
         return refuse(NOT_SUPPORTED, message);
     }
     if let Some(older) = around.older {
@@ -80,7 +82,14 @@ pub(super) fn ready(material: &Material, around: Surroundings<'_>, now: Timestam
         );
         return refuse(reason::KEYSPACE_NOT_FOUND, message);
     }
-    Ready { holds: true, reason: reason::ISSUED, message: "the key is issued and can be verified".to_owned() }
+    let message = match around.source {
+        KeySource::PrefixedHash(key) => format!(
+            "the key is verified when the request names migrationId `{}`; a server that has seen it so verifies it without, a pod of a cluster until it restarts",
+            key.migration_id
+        ),
+        _ => "the key is issued and can be verified".to_owned(),
+    };
+    Ready { holds: true, reason: reason::ISSUED, message }
 }
 
 /// When to look again without having been told of a change.
@@ -124,7 +133,7 @@ mod tests {
         KeySource::Generate(GenerateKey { secret_name: None, prefix: None, byte_length: None });
 
     fn around() -> Surroundings<'static> {
-        Surroundings { source: &GENERATE, missing_keyspace: None, older: None, namespace: "team-a", expires: None }
+        Surroundings { source: &GENERATE, names_migration: true, missing_keyspace: None, older: None, namespace: "team-a", expires: None }
     }
 
     fn older(namespace: &str) -> Claimant {
@@ -138,11 +147,17 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_no_pod_looks_at_is_not_called_issued() {
+    fn a_key_imported_by_its_long_token_is_ready_for_requests_that_name_its_migration() {
         let prefixed = PrefixedHashKey { sha256: KeyHash::of("k").to_hex(), migration_id: "seam".to_owned() };
         let source = KeySource::PrefixedHash(prefixed);
-        let found = ready(&known(), Surroundings { source: &source, ..around() }, at(0));
-        assert_eq!((found.holds, found.reason), (false, NOT_SUPPORTED));
+        let lookup = KeyHash::of("lookup");
+        let material = Material::Prefixed { long_token: KeyHash::of("k"), lookup };
+        let of = |names_migration| {
+            ready(&material, Surroundings { source: &source, names_migration, ..around() }, at(0))
+        };
+        assert_eq!((of(true).holds, of(true).reason), (true, reason::ISSUED));
+        assert!(of(true).message.contains("`seam`"), "{}", of(true).message);
+        assert_eq!((of(false).holds, of(false).reason), (false, NOT_SUPPORTED), "a root key");
     }
 
     #[test]

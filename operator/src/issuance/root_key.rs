@@ -13,6 +13,7 @@ impl KeyKind for RootKey {
     const SECRET_LABEL: &'static str = ROOT_KEY_LABEL;
     // A root key decides the namespace, so it must not be found twice.
     const UNIQUE_IN_CLUSTER: bool = true;
+    const NAMES_MIGRATION: bool = false;
     const HAS_KEYSPACE: bool = false;
 
     fn source(&self) -> &KeySource {

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use keyplane_api::condition::{ConditionStatus, NewCondition, READY, find_condition, set_condition};
 use keyplane_api::{API_VERSION, CurrentKey};
+use keyplane_core::hash::KeyHash;
 use serde_json::{Value, json};
 
 use super::decide::Material;
@@ -44,6 +45,11 @@ pub(super) fn status(
             let issued_at = known.issued_at.clone().unwrap_or(now);
             let current = CurrentKey { sha256: known.hash.to_hex(), issued_at };
             (known.start.clone(), Some(current), known.secret_name.clone())
+        }
+        Material::Prefixed { long_token, .. } => {
+            // Written by whoever saw the first use. The long token's own hash is nobody's word about the whole key.
+            let whole = old.current.filter(|current| KeyHash::parse(&current.sha256) != Ok(*long_token));
+            (whole.and(old.start).map(str::to_owned), whole.cloned(), None)
         }
         Material::Trouble { keep: true, .. } => {
             (old.start.map(str::to_owned), old.current.cloned(), old.secret_name.map(str::to_owned))
@@ -107,7 +113,6 @@ mod tests {
     use super::*;
     use k8s_openapi::jiff::Timestamp;
     use keyplane_api::condition::reason;
-    use keyplane_core::hash::KeyHash;
 
     use super::super::decide::Known;
 
@@ -177,6 +182,22 @@ mod tests {
         let dropped = status("key_x".to_owned(), Some(1), &trouble(false), &missing(), old, time(5));
         assert!(dropped.current.is_none() && dropped.differs_from(old));
         assert!(dropped.patch("ApiKey", "u")["status"].get("current").is_none());
+    }
+
+    #[test]
+    fn what_was_learnt_of_an_imported_key_stays_and_its_long_token_is_not_taken_for_it() {
+        let long_token = KeyHash::of("long");
+        let material = Material::Prefixed { long_token, lookup: KeyHash::of("lookup") };
+        let status = |current: Option<KeyHash>| {
+            let current = current.map(|hash| CurrentKey { sha256: hash.to_hex(), issued_at: time(3) });
+            let old = StatusView { start: Some("p_shor"), current: current.as_ref(), ..StatusView::default() };
+            let status = status("key_x".to_owned(), Some(1), &material, &issued(), old, time(5));
+            (status.start.clone(), status.current.map(|current| (current.sha256, current.issued_at)))
+        };
+        let whole = KeyHash::of("p_short_long");
+        assert_eq!(status(Some(whole)), (Some("p_shor".to_owned()), Some((whole.to_hex(), time(3)))));
+        assert_eq!(status(Some(long_token)), (None, None));
+        assert_eq!(status(None), (None, None));
     }
 
     #[test]
