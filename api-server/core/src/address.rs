@@ -82,7 +82,7 @@ fn same_prefix(a: u128, b: u128, ignored: u32) -> bool {
 }
 
 /// The networks that a keyspace allows. Empty: every address, and none at all, is allowed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AllowList(Box<[Cidr]>);
 
 impl AllowList {

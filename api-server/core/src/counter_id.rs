@@ -78,9 +78,16 @@ impl CounterId {
     }
 }
 
+/// 32 hexadecimal digits.
+impl fmt::Display for CounterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
 impl fmt::Debug for CounterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CounterId({})", HEXLOWER.encode(&self.0))
+        write!(f, "CounterId({self})")
     }
 }
 

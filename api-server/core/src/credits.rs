@@ -7,7 +7,7 @@ use crate::counter_id::CounterId;
 use crate::time::Millis;
 
 /// What a pod must know of one key's credits. The running balance is not here: it outlives the record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CreditsRecord {
     /// The balance's counter: [`CounterId::credits`].
     pub counter: CounterId,

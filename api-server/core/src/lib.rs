@@ -27,6 +27,7 @@ pub mod calendar;
 pub mod counter_id;
 pub mod credits;
 pub mod duration;
+pub mod fingerprint;
 pub mod hash;
 pub mod id;
 pub mod key;

@@ -46,6 +46,11 @@ impl<T> Overrides<T> {
         self.entries.get(index).map(|(text, value)| (&**text, value))
     }
 
+    /// All of them with their texts, in an order that does not depend on how they were given.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
+        self.entries.iter().map(|(text, value)| (&**text, value))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -20,7 +20,7 @@ pub struct Action<'a> {
 }
 
 /// The permissions of one root key. An empty list allows nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Grants {
     /// Sorted, without duplicates.
     tuples: Box<[Box<str>]>,
@@ -28,7 +28,7 @@ pub struct Grants {
 }
 
 /// A granted resource name, its workspace checked and cut off.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Name {
     path: Box<str>,
     action: Box<str>,
