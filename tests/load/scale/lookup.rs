@@ -1,7 +1,6 @@
 //! The time of one lookup, without HTTP: index and engine inside of this process.
 
 use std::hint::black_box;
-use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Instant;
@@ -9,12 +8,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use keyplane_api_server::clock;
 use keyplane_api_server::counters::Local;
-use keyplane_api_server::engine::{Engine, Request};
-use keyplane_api_server::feed::Feed;
+use keyplane_api_server::engine::{Engine, Found, Request};
+use keyplane_api_server::feed::Mirror;
 use keyplane_api_server::index::{CallerEntry, Index};
-use keyplane_api_server::metrics::Metrics;
-use keyplane_api_server::readiness::Readiness;
-use keyplane_api_server::registry::embedded::Embedded;
+use keyplane_api_server::registry::{Event, Object};
 use keyplane_core::hash::KeyHash;
 use keyplane_core::verify::Code;
 use serde::Serialize;
@@ -44,38 +41,39 @@ pub(crate) struct Threads {
     pub(crate) two: f64,
 }
 
-struct Scene {
-    index: Arc<Index>,
+/// Every key in an index, with its writer.
+pub(crate) struct Scene {
+    pub(crate) mirror: Mirror,
+    pub(crate) index: Arc<Index>,
     engine: Engine,
-    caller: CallerEntry,
-    hashes: Vec<KeyHash>,
-}
-
-pub(crate) async fn measure(store: &Path, keys: usize, root_key: &str) -> Result<Lookups> {
-    let (index, readiness) = (Arc::new(Index::default()), Readiness::default());
-    let feed = Feed { index: index.clone(), readiness: readiness.clone(), metrics: Arc::new(Metrics::default()) };
-    let feeding = tokio::spawn(feed.run(Arc::new(Embedded::open(store)?), Vec::new()));
-    readiness.wait_for_index().await;
-    feeding.abort();
-    ensure!(index.key_count() == keys, "the index holds {} keys", index.key_count());
-    let engine = Engine::new(index.clone(), Arc::new(Local::default()));
-    let caller = engine.caller(root_key, clock::now()).context("the benchmark's root key is not in the store")?;
-    let hashes = (0..keys).map(|number| KeyHash::of(&objects::plain(number))).collect();
-    let scene = Scene { index, engine, caller, hashes };
-    tokio::task::spawn_blocking(move || scene.measure()).await.context("a measurement panicked")
+    pub(crate) caller: CallerEntry,
+    pub(crate) hashes: Vec<KeyHash>,
 }
 
 impl Scene {
-    fn measure(&self) -> Lookups {
+    pub(crate) fn of(keys: usize, root_key: &str) -> Result<Self> {
+        let index = Arc::new(Index::default());
+        let mut mirror = Mirror::new(index.clone(), 1);
+        let applied = objects::all(keys).chain([objects::caller(root_key)]).map(with_uid).map(Event::Applied);
+        for event in [Event::Restarted].into_iter().chain(applied).chain([Event::Listed]) {
+            mirror.apply([(0, event)]);
+        }
+        ensure!(index.key_count() == keys, "the index holds {} keys", index.key_count());
+        let engine = Engine::new(index.clone(), Arc::new(Local::default()));
+        let caller = engine.caller(root_key, clock::now()).context("the benchmark's root key is not there")?;
+        let hashes = (0..keys).map(|number| KeyHash::of(&objects::plain(number))).collect();
+        Ok(Self { mirror, index, engine, caller, hashes })
+    }
+
+    pub(crate) fn lookups(&self) -> Lookups {
         let now = clock::now();
         let floor = |hash: &KeyHash| hash.prefix() != 1;
-        let index = |hash: &KeyHash| {
-            let enabled = self.index.key(self.caller.namespace, hash, |entry| entry.record.enabled);
-            enabled == Some(true)
-        };
+        let index = |hash: &KeyHash| self.is_found(hash);
         let engine = |hash: &KeyHash| {
             let request = Request::new(*hash);
-            self.engine.verify(&self.caller, &request, now).is_ok_and(|verdict| verdict.code == Code::Valid)
+            self.engine
+                .verify(&self.caller, &request, &mut Found::default(), now)
+                .is_ok_and(|verdict| verdict.code == Code::Valid)
         };
         let plain = objects::plain(7);
         let hash = |_: &KeyHash| KeyHash::of(black_box(&plain)).prefix() != 1;
@@ -85,6 +83,11 @@ impl Scene {
             engine: self.both(&engine),
             hash: self.fastest(1, &hash),
         }
+    }
+
+    /// Finds a key and reads its record.
+    pub(crate) fn is_found(&self, hash: &KeyHash) -> bool {
+        self.index.key(self.caller.namespace, hash, |found| found.record.enabled) == Some(true)
     }
 
     fn both(&self, look: &(impl Fn(&KeyHash) -> bool + Sync)) -> Threads {
@@ -107,22 +110,43 @@ impl Scene {
     }
 
     fn walk(&self, seed: u64, together: &Barrier, look: &impl Fn(&KeyHash) -> bool) -> f64 {
-        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let keys = self.hashes.len() as u64;
+        let mut random = Random::new(seed);
+        let keys = self.hashes.len();
         let mut wrong = 0_usize;
         together.wait();
         let began = Instant::now();
         for _ in 0..LOOKUPS {
-            // xorshift64: a few instructions, and no two neighbours are near each other.
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            // The upper half times the count: even over all keys without a division.
-            let place = ((random >> 32) * keys) >> 32;
-            wrong += usize::from(!look(&self.hashes[usize::try_from(place).unwrap_or_default()]));
+            wrong += usize::from(!look(&self.hashes[random.below(keys)]));
         }
         let nanoseconds = began.elapsed().as_secs_f64() * 1e9 / f64::from(LOOKUPS);
         assert_eq!(black_box(wrong), 0, "every key is there and valid");
         nanoseconds
     }
+}
+
+/// xorshift64: a few instructions, and no two neighbours are near each other.
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// Differs by its seed, which is not 0.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// Even over the numbers below `end`, without a division.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(((self.0 >> 32) * end as u64) >> 32).unwrap_or_default()
+    }
+}
+
+/// As a registry would have stored it: ids come from uids.
+pub(crate) fn with_uid(mut object: Object) -> Object {
+    let name = object.metadata().name.clone().unwrap_or_default();
+    let digits = KeyHash::of(&name).to_hex();
+    let uid = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| digits[part].to_owned()).join("-");
+    object.metadata_mut().uid = Some(uid);
+    object
 }

@@ -5,7 +5,9 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use keyplane_api::{ApiKey, ApiKeySpec, HashKey, KeyRole, KeyRoleSpec, KeySource, Meta};
+use keyplane_api::{
+    ApiKey, ApiKeySpec, GoDuration, HashKey, KeyRole, KeyRoleSpec, KeySource, Meta, NamedLimit, RootKey, RootKeySpec,
+};
 use keyplane_api_server::registry::Object;
 use keyplane_core::hash::KeyHash;
 use serde_json::json;
@@ -24,9 +26,18 @@ pub(crate) fn plain(number: usize) -> String {
     format!("acme_benchmark{number:013}")
 }
 
-/// Every object: the roles, and so many keys.
-pub(crate) fn all(keys: usize) -> Vec<Object> {
-    (0..ROLES).map(|number| role(number).into()).chain((0..keys).map(|number| key(number).into())).collect()
+/// Every object: the roles, and so many keys. Made one after the other: a million of them together would be gigabytes.
+pub(crate) fn all(keys: usize) -> impl Iterator<Item = Object> {
+    (0..ROLES).map(|number| role(number).into()).chain((0..keys).map(|number| key(number).into()))
+}
+
+/// A caller with this root key, which may verify every key.
+pub(crate) fn caller(root_key: &str) -> Object {
+    let spec =
+        RootKeySpec { permissions: vec!["api.*.verify_key".to_owned()], key: hash(root_key), ..RootKeySpec::default() };
+    let mut caller = RootKey::new("benchmark", spec);
+    caller.metadata.namespace = Some(NAMESPACE.to_owned());
+    caller.into()
 }
 
 /// The same as files.
@@ -68,14 +79,30 @@ fn role(number: usize) -> KeyRole {
     role
 }
 
-fn key(number: usize) -> ApiKey {
+fn hash(plain: &str) -> KeySource {
+    KeySource::Hash(HashKey { sha256: KeyHash::of(plain).to_hex() })
+}
+
+/// Two limits of the key itself. Verifications here name none, so that a lookup is a lookup and not the work of counters.
+fn limits() -> Vec<NamedLimit> {
+    let limit = |name: &str, limit, seconds: i64| NamedLimit {
+        name: name.to_owned(),
+        limit,
+        window: GoDuration::from_millis(seconds * 1_000),
+        auto_apply: false,
+    };
+    vec![limit("requests", 1_000, 60), limit("exports", 20, 86_400)]
+}
+
+pub(crate) fn key(number: usize) -> ApiKey {
     let spec = ApiKeySpec {
         display_name: Some(format!("Key {number}")),
         external_id: Some(format!("customer-{:06}", number / KEYS_OF_A_CUSTOMER)),
         meta: Some(meta(number)),
         permissions: (0..4).map(|step| permission(number * 7 + step)).collect(),
         roles: vec![role_name(number)],
-        key: KeySource::Hash(HashKey { sha256: KeyHash::of(&plain(number)).to_hex() }),
+        rate_limits: limits(),
+        key: hash(&plain(number)),
         ..ApiKeySpec::default()
     };
     let mut key = ApiKey::new(&format!("key-{number:09}"), spec);

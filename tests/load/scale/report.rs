@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::bars::Bar;
+use super::change::Changes;
 use super::lookup::Lookups;
 use super::start::Start;
 use super::statistics::Summary;
@@ -21,7 +23,18 @@ pub(crate) struct Report {
     backends: Vec<Backend>,
     /// Nanoseconds.
     lookups: Lookups,
+    changes: Changes,
+    bars: Vec<Bar>,
 }
+
+/// Bytes of the whole process for each key.
+const MEMORY_BAR: f64 = 1_300.0;
+/// Nanoseconds.
+const LOOKUP_BAR: f64 = 200.0;
+/// Two threads against one.
+const THREADS_BAR: f64 = 1.2;
+/// Microseconds.
+const CHANGE_BAR: f64 = 100.0;
 
 /// Medians over the starts.
 #[derive(Serialize)]
@@ -34,20 +47,41 @@ struct Backend {
     resident_bytes_empty: u64,
     most_resident_bytes: u64,
     resident_bytes_each_key: u64,
+    most_resident_bytes_each_key: u64,
     /// Milliseconds.
     verify: Option<Summary>,
 }
 
 impl Report {
-    pub(crate) fn new(keys: usize, imported: Duration, lookups: Lookups, starts: usize) -> Self {
+    pub(crate) fn new(keys: usize, imported: Duration, (lookups, changes): (Lookups, Changes), starts: usize) -> Self {
         let import_seconds = imported.as_secs_f64();
-        Self { keys, starts, load: (0.0, 0.0), import_seconds, backends: Vec::new(), lookups }
+        let Lookups { index, .. } = lookups;
+        let microseconds = |milliseconds: f64| milliseconds * 1_000.0;
+        let bars = vec![
+            Bar::new("lookup, one thread", "ns", index.one, LOOKUP_BAR),
+            Bar::new("lookup, two threads against one", "times", index.two / index.one, THREADS_BAR),
+            Bar::new("change while two threads read, p50", "us", microseconds(changes.clock.p50), CHANGE_BAR),
+            Bar::new("change, the writer's own work, p99", "us", microseconds(changes.work.p99), CHANGE_BAR),
+            #[expect(clippy::cast_precision_loss, reason = "a small count")]
+            Bar::new("readers that had to wait meanwhile", "times", changes.readers_waited as f64, 0.0),
+        ];
+        Self { keys, starts, load: (0.0, 0.0), import_seconds, backends: Vec::new(), lookups, changes, bars }
+    }
+
+    /// Whether every bar holds.
+    pub(crate) fn holds(&self) -> bool {
+        self.bars.iter().all(Bar::holds)
     }
 
     /// Adds a backend: its files, its starts, and those without keys.
     pub(crate) fn add(&mut self, backend: &'static str, files: &Path, full: &[Start], empty: &[Start]) -> Result<()> {
+        let memory_of = if backend == "embedded" { "memory of a key, embedded" } else { "memory of a key, manifests" };
         let seconds = |starts: &[Start]| median(starts, |start| start.ready).as_secs_f64();
         let (resident, resident_empty) = (median(full, |start| start.resident), median(empty, |start| start.resident));
+        let most_resident = median(full, |start| start.most_resident);
+        let each_key = |bytes: u64| bytes.saturating_sub(resident_empty) / self.keys as u64;
+        #[expect(clippy::cast_precision_loss, reason = "thousands")]
+        self.bars.push(Bar::new(memory_of, "bytes", each_key(resident) as f64, MEMORY_BAR));
         self.backends.push(Backend {
             name: backend,
             disk_bytes: size(files)?,
@@ -55,8 +89,9 @@ impl Report {
             ready_seconds_empty: seconds(empty),
             resident_bytes: resident,
             resident_bytes_empty: resident_empty,
-            most_resident_bytes: median(full, |start| start.most_resident),
-            resident_bytes_each_key: resident.saturating_sub(resident_empty) / self.keys as u64,
+            most_resident_bytes: most_resident,
+            resident_bytes_each_key: each_key(resident),
+            most_resident_bytes_each_key: each_key(most_resident),
             verify: full.last().and_then(|start| start.verify),
         });
         Ok(())
@@ -81,6 +116,14 @@ impl Report {
             println!("  {what:44} {:10.0} {:10.0}", threads.one, threads.two);
         }
         println!("  {:44} {hash:10.0}", "SHA-256 of the plain key (loop included)");
+        let Changes { clock, work, lookup, readers_waited } = self.changes;
+        println!("{:46} {:>10} {:>10} {:>10}", "one change while two threads read, us", "p50", "p99", "max");
+        for (what, Summary { p50, p99, most, .. }) in [("by the clock", clock), ("the writer's own work", work)] {
+            println!("  {what:44} {:10.1} {:10.1} {:10.1}", p50 * 1_000.0, p99 * 1_000.0, most * 1_000.0);
+        }
+        println!("  a lookup meanwhile: {lookup:.0} ns of processor time; readers had to wait {readers_waited} times");
+        println!("{:56} {:>10} {:>10}", "bars, for 1,000,000 keys", "figure", "at most");
+        self.bars.iter().for_each(Bar::print);
     }
 }
 
@@ -89,13 +132,14 @@ impl Backend {
         let mebibytes = |bytes: u64| bytes >> 20;
         println!("{}, {} MiB on disk", self.name, mebibytes(self.disk_bytes));
         println!(
-            "  started in {:.2} s ({:.2} s without keys); resident {} MiB ({} without keys, at most {}); {} bytes each key",
+            "  started in {:.2} s ({:.2} s without keys); resident {} MiB ({} without keys, at most {}); {} bytes each key (at most {})",
             self.ready_seconds,
             self.ready_seconds_empty,
             mebibytes(self.resident_bytes),
             mebibytes(self.resident_bytes_empty),
             mebibytes(self.most_resident_bytes),
-            self.resident_bytes_each_key
+            self.resident_bytes_each_key,
+            self.most_resident_bytes_each_key
         );
         if let Some(verify) = self.verify {
             println!(
