@@ -5,6 +5,8 @@
 //! the same on purpose; it must not be "repaired" to what RFC 9110 says. What a clause is good for is decided in
 //! [`crate::negotiate`].
 
+mod quality;
+
 /// More clauses than any client sends. The sort below is quadratic and its comparator inconsistent (so no library sort
 /// may be used); 64 clauses cost at most 64 * 63 / 2 = 2016 comparisons, whatever the header holds.
 const CLAUSES_AT_MOST: usize = 64;
@@ -69,7 +71,7 @@ fn clause(text: &str) -> Option<Clause<'_>> {
     for (name, value) in parameters.split(';').filter_map(parameter) {
         if name == "q" {
             // Not trimmed and never refused: what is no number counts as 0.
-            clause.quality = value.parse().unwrap_or(0.0);
+            clause.quality = quality::parse(value);
         } else {
             clause.parameters.push((name, trim(value)));
         }

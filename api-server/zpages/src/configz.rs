@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::encode::escape_as_go_does;
 use crate::flags::Flags;
 
 /// What the configuration is called.
@@ -23,7 +24,7 @@ pub(crate) fn body(name: &ConfigName, flags: Flags) -> String {
         let separator = if configuration.is_empty() { "" } else { "," };
         configuration.extend([separator, &Value::String(field).to_string(), ":", &value.to_string()]);
     }
-    format!("{{{}:{{{configuration}}}}}", Value::from(name.name.as_str()))
+    escape_as_go_does(format!("{{{}:{{{configuration}}}}}", Value::from(name.name.as_str())))
 }
 
 /// Apart from the map of the flags, which sorts its fields.

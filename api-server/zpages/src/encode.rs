@@ -26,7 +26,7 @@ pub(crate) fn yaml(value: &impl Serialize) -> Result<String, serde_json::Error> 
 
 /// Go escapes what could end a script element or a JavaScript line. These characters occur in JSON only inside strings,
 /// so the finished text can be rewritten.
-fn escape_as_go_does(text: String) -> String {
+pub(crate) fn escape_as_go_does(text: String) -> String {
     let escape = |found: char| matches!(found, '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
     if !text.contains(escape) {
         return text;

@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::logging::{LoggingError, parse};
 use crate::page::plain;
+use crate::quote::quoted;
 
 /// More changes than a person makes; bounds what is kept and what each log line is compared with.
 const CHANGES_AT_MOST: usize = 64;
@@ -48,10 +49,10 @@ struct Change {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     /// Neither a number nor a target with a level.
-    #[error("strconv.ParseUint: parsing {0:?}: invalid syntax")]
+    #[error("strconv.ParseUint: parsing {}: invalid syntax", quoted(.0))]
     Syntax(String),
     /// A number beyond 32 bits.
-    #[error("strconv.ParseUint: parsing {0:?}: value out of range")]
+    #[error("strconv.ParseUint: parsing {}: value out of range", quoted(.0))]
     Range(String),
     /// A level that is none.
     #[error("`{0}` is not a level; write off, error, warn, info, debug or trace")]

@@ -3,12 +3,13 @@
 use std::future::ready;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
-use http::StatusCode;
-use http::header::{CACHE_CONTROL, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
+use http::{Method, StatusCode};
 
 use crate::endpoint::Endpoint;
 use crate::page::plain;
@@ -55,9 +56,16 @@ pub(crate) fn page(answer: impl Fn(&Parts) -> Response + Clone + Send + Sync + '
 
 /// Sends clients from a folder to its index.
 pub(crate) fn redirect(to: &'static str) -> MethodRouter {
-    page(move |_| {
-        let mut response = plain(StatusCode::FOUND, "");
+    page(move |request| {
+        // A browser that does not follow shows the link; other methods get neither body nor type.
+        let shown = matches!(request.method, Method::GET | Method::HEAD);
+        let link = if shown { format!("<a href=\"{to}\">Found</a>.\n\n") } else { String::new() };
+        let mut response = Response::new(Body::from(link));
+        *response.status_mut() = StatusCode::FOUND;
         response.headers_mut().insert(LOCATION, HeaderValue::from_static(to));
+        if shown {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        }
         response
     })
 }

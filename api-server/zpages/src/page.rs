@@ -55,6 +55,11 @@ pub(crate) fn plain(status: StatusCode, body: impl Into<Body>) -> Response {
 pub(crate) fn json(body: String) -> Response {
     let mut response = plain(StatusCode::OK, body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Format::Json.media_type()));
+    response
+}
+
+/// The answer with the header that forbids clients to guess its type: some pages of upstream have it, some not.
+pub(crate) fn without_sniffing(mut response: Response) -> Response {
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

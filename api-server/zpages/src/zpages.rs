@@ -201,7 +201,7 @@ impl ZPages {
 
         if let Some(name) = self.config {
             let endpoint = Endpoint::new("/configz", "the configuration in force, as JSON");
-            mount.page(endpoint, move |_| page::json(configz::body(&name, flags())));
+            mount.page(endpoint, move |_| page::without_sniffing(page::json(configz::body(&name, flags()))));
         }
 
         let (live, ready): (Vec<_>, Vec<_>) = (

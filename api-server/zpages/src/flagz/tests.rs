@@ -11,6 +11,8 @@ use http_body_util::BodyExt;
 use super::Flagz;
 use crate::delimiter::Delimiter;
 use crate::flags::Flags;
+use crate::golden;
+use crate::page::plain;
 
 const BETA: &str = "application/json;v=v1beta1;g=config.k8s.io;as=Flagz";
 const ALPHA: &str = "application/json;v=v1alpha1;g=config.k8s.io;as=Flagz";
@@ -41,6 +43,31 @@ fn the_text_is_this_byte_for_byte() {
     let text = flagz(some_flags()).text(Delimiter(": "));
     assert_eq!(text, format!("{head}bind: <a&b>\nleader-elect: true\nunset: \nv: 2\n"));
     assert_eq!(flagz(Flags::new()).text(Delimiter("=")), head);
+}
+
+#[tokio::test]
+async fn every_form_is_the_golden_one() {
+    let long =
+        "a value of many words that is longer than the line of eighty characters at which the library begins to fold"
+            .to_owned();
+    let flags = some_flags()
+        .with_secret("password", true)
+        .with_secret("token", false)
+        .with("database", "postgres://me:secret@host/db")
+        .with("filter", "info,hyper=debug: yes")
+        .with("long", long)
+        .with("quote", "it's \"so\"")
+        .with("timeout", "1m30s");
+    golden::check("flagz.txt", plain(http::StatusCode::OK, flagz(flags.clone()).text(Delimiter("=")))).await;
+    for version in ["v1beta1", "v1alpha1"] {
+        for format in ["json", "yaml"] {
+            let accept = format!("application/{format};g=config.k8s.io;v={version};as=Flagz");
+            golden::check(&format!("flagz-{version}.{format}"), flagz(flags.clone()).answer(&accepting(&accept))).await;
+        }
+    }
+    let answer = flagz(flags).answer(&accepting(&format!("{BETA};pretty=1")));
+    golden::check("flagz-v1beta1-pretty.json", answer).await;
+    golden::check("flagz-none.json", flagz(Flags::new()).answer(&accepting(BETA))).await;
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use super::{Statusz, root_paths};
 use crate::delimiter::Delimiter;
+use crate::golden;
+use crate::page::plain;
 
 const BETA: &str = "application/json;v=v1beta1;g=config.k8s.io;as=Statusz";
 const ALPHA: &str = "application/json;v=v1alpha1;g=config.k8s.io;as=Statusz";
@@ -66,6 +68,29 @@ fn the_text_is_this_byte_for_byte() {
     assert_eq!(statusz().text(now(), Delimiter(":")), wanted);
     let two_spaces = statusz().text(now(), Delimiter(": "));
     assert!(two_spaces.contains("\nUp:  1 hr"), "{two_spaces}");
+}
+
+#[tokio::test]
+async fn every_form_is_the_golden_one() {
+    let text = statusz().text(now(), Delimiter(":"));
+    golden::check("statusz.txt", plain(http::StatusCode::OK, text)).await;
+    for version in ["v1beta1", "v1alpha1"] {
+        for format in ["json", "yaml"] {
+            let accept = format!("application/{format};g=config.k8s.io;v={version};as=Statusz");
+            let answer = statusz().answer(&request("/statusz", &[("accept", &accept)]), now());
+            golden::check(&format!("statusz-{version}.{format}"), answer).await;
+        }
+    }
+    let answer = statusz().answer(&request("/statusz?pretty=1", &[("accept", BETA)]), now());
+    golden::check("statusz-v1beta1-pretty.json", answer).await;
+    let bare = Statusz { emulation_version: None, paths: Vec::new(), ..statusz() };
+    golden::check("statusz-bare.txt", plain(http::StatusCode::OK, bare.text(now(), Delimiter("=")))).await;
+    golden::check("statusz-bare.json", bare.answer(&request("/statusz", &[("accept", BETA)]), now())).await;
+    for (name, accept) in
+        [("406.json", "application/json"), ("406.yaml", "application/yaml"), ("406-raw.json", "application/xml")]
+    {
+        golden::check(name, statusz().answer(&request("/statusz", &[("accept", accept)]), now())).await;
+    }
 }
 
 #[test]
