@@ -1,6 +1,7 @@
 //! Whether this process should get requests: its index is complete, and it is not stopping.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
@@ -11,6 +12,8 @@ pub struct Readiness(Arc<Flags>);
 
 #[derive(Debug, Default)]
 struct Flags {
+    /// As `index_complete`: every verification asks, and must not meet the others at a lock.
+    complete: AtomicBool,
     index_complete: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
 }
@@ -18,6 +21,7 @@ struct Flags {
 impl Readiness {
     /// The first synchronisation is complete.
     pub fn index_is_complete(&self) {
+        self.0.complete.store(true, Ordering::Release);
         self.0.index_complete.send_replace(true);
     }
 
@@ -37,10 +41,14 @@ impl Readiness {
         self.index().is_ok() && self.shutdown().is_ok()
     }
 
+    /// Whether the index is complete. Cost: a load.
+    pub fn has_index(&self) -> bool {
+        self.0.complete.load(Ordering::Acquire)
+    }
+
     /// The check `index`.
     pub fn index(&self) -> Result<(), String> {
-        let complete = *self.0.index_complete.borrow();
-        if complete { Ok(()) } else { Err("the first synchronisation is not complete".to_owned()) }
+        if self.has_index() { Ok(()) } else { Err("the first synchronisation is not complete".to_owned()) }
     }
 
     /// The check `shutdown`.

@@ -3,58 +3,90 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
+use kube::Client;
 use prometheus_client::registry::Registry as MetricRegistry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use zpages::{Check, Flags, ZPages};
+use zpages::{Build, Check, Flags, LogLevels, ZPages};
 
 use crate::bootstrap;
-use crate::clock;
 use crate::config::{Args, RegistryChoice};
 use crate::counters::Local;
 use crate::credits::Balances;
 use crate::engine::Engine;
-use crate::feed::Feed;
-use crate::http::{self, Api, serve};
+use crate::events::Events;
+use crate::feed::{Feed, Progress};
+use crate::http::{Admitted, Api, Bounds, Service, serve};
 use crate::index::Index;
 use crate::metrics::Metrics;
+use crate::migration::{Migrations, keep};
+use crate::ops;
+use crate::pages::{self, Parts};
 use crate::readiness::Readiness;
 use crate::registry::embedded::Embedded;
 use crate::registry::kubernetes::Kubernetes;
 use crate::registry::manifests::Manifests;
 use crate::registry::{Object, Registry};
+use crate::sweep::{Swept, sweep};
 
 /// Runs until a signal stops it. SIGTERM and SIGINT drain and return; a second one ends the process with code 1.
-pub async fn run(args: Args, flags: Flags) -> anyhow::Result<()> {
+pub async fn run(args: Args, flags: Flags, log_levels: LogLevels) -> anyhow::Result<()> {
     args.check()?;
     let stop = stop_on_signal()?;
     // Sockets first: a taken port is the commonest mistake, and it must not be found after keys were made and shown.
     let api_socket = bind(args.listen, "--listen").await?;
     let ops_socket = bind(args.ops_listen, "--ops-listen").await?;
     let address = api_socket.local_addr()?;
+    let client = cluster(&args).await?;
+    let exposure = ops::exposure(&args, client.as_ref())?;
 
     let (index, readiness, metrics) = (Arc::new(Index::default()), Readiness::default(), Arc::new(Metrics::default()));
-    let ops = tokio::spawn(serve::serve(ops_socket, z_pages(flags, &readiness, &metrics), stop.ops.clone()));
+    let (counters, events) = (Arc::new(Local::default()), Arc::new(Events::default()));
+    let parts = Parts {
+        index: index.clone(),
+        progress: Arc::new(Progress::default()),
+        counters: counters.clone(),
+        events: events.clone(),
+        balances: Arc::default(),
+    };
+    let pages = z_pages(flags, &readiness, &metrics, &parts, args.profiling.then_some(log_levels));
+    let ops = tokio::spawn(exposure.serve(ops_socket, pages, stop.ops.clone().cancelled_owned()));
 
     // Before the registry, which may make keys that are shown once.
     let balances = open_balances(&args).await?;
-    let Opened { registry, overlay, message } = open_registry(&args, address).await?;
-    let feed = Feed { index: index.clone(), readiness: readiness.clone(), metrics: metrics.clone() };
+    let balances = parts.balances.get_or_init(|| balances).clone();
+    let Opened { registry, overlay, message } = open_registry(&args, client, address).await?;
+    let feed = Feed {
+        index: index.clone(),
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+        balances: balances.clone(),
+        progress: parts.progress,
+    };
+    let after = CancellationToken::new();
+    let (migrations, keeping) = migrations(&args, &registry, &after);
+    let flushing = tokio::spawn(events.clone().keep_flushing(after.clone()));
     let mut feeding = tokio::spawn(feed.run(registry, overlay));
 
-    let counters = Arc::new(Local::default());
-    let sweeping = tokio::spawn(sweep(counters.clone(), balances.clone(), metrics.clone()));
+    let engine = Engine::new(index, counters.clone()).with_balances(balances.clone());
+    let engine = Arc::new(engine.with_migrations(migrations.clone()).with_events(events.clone()));
+    let (swept, counted) = (balances.clone(), metrics.clone());
+    let swept = Swept { counters, balances: swept, migrations, events, engine: engine.clone(), metrics: counted };
+    let sweeping = tokio::spawn(sweep(swept));
+    let load = metrics.load();
     let api = Api {
-        engine: Arc::new(Engine::new(index, counters).with_balances(balances.clone())),
+        engine,
         metrics,
         readiness: readiness.clone(),
         v1_namespace: args.v1_verifies().map(Arc::from),
     };
-    let mut serving = tokio::spawn(serve::serve(api_socket, http::router(api), stop.api.clone()));
+    let service = Admitted::new(Service::new(api), Bounds::default(), load);
+    let mut serving = tokio::spawn(serve::serve(api_socket, service, stop.api.clone()));
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
     if let Some(message) = message {
         readiness.wait_for_index().await;
@@ -74,7 +106,11 @@ pub async fn run(args: Args, flags: Flags) -> anyhow::Result<()> {
     serving.await?.context("failed to serve the API")?;
     feeding.abort();
     sweeping.abort();
-    // After the last answer: what was not spent goes back to its owners.
+    // After the last answer: what was learnt by then is written, what was counted is given on.
+    after.cancel();
+    flushing.await.context("failed to give on the last events")?;
+    keeping.await.context("failed to write the last migrated keys")?;
+    // And what was not spent goes back to its owners.
     tokio::task::spawn_blocking(move || balances.close()).await?.context("failed to keep the credits that are left")?;
     // Last, so that health and metrics can be read while requests drain.
     stop.ops.cancel();
@@ -83,19 +119,20 @@ pub async fn run(args: Args, flags: Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Between two pieces of sweeping. All shards have their turn in about half a minute.
-const SWEEP_EVERY: Duration = Duration::from_millis(100);
-
-/// Forgets counters whose time is over, a piece at a time. Never returns.
-async fn sweep(counters: Arc<Local>, balances: Arc<Balances>, metrics: Arc<Metrics>) {
-    let mut ticks = tokio::time::interval(SWEEP_EVERY);
-    for round in 0_usize.. {
-        ticks.tick().await;
-        counters.sweep(round, clock::now());
-        if round % 50 == 0 {
-            metrics.counters_hold(counters.held());
-            metrics.balances_hold(balances.held());
+/// What is learnt of keys imported by their long token, and the task that makes it last: with the embedded store, the one that this process
+/// may write. In a cluster a control role would do that; its pods learn for themselves.
+fn migrations(
+    args: &Args,
+    registry: &Arc<dyn Registry>,
+    stop: &CancellationToken,
+) -> (Arc<Migrations>, JoinHandle<()>) {
+    match args.registry {
+        RegistryChoice::Embedded => {
+            let (sender, offers) = mpsc::channel(keep::QUEUE);
+            let keeping = tokio::spawn(keep::keep(registry.clone(), offers, stop.clone()));
+            (Arc::new(Migrations::kept_by(sender)), keeping)
         }
+        RegistryChoice::Manifests(_) | RegistryChoice::Kubernetes => (Arc::default(), tokio::spawn(async {})),
     }
 }
 
@@ -115,7 +152,7 @@ struct Opened {
     message: Option<String>,
 }
 
-async fn open_registry(args: &Args, address: SocketAddr) -> anyhow::Result<Opened> {
+async fn open_registry(args: &Args, client: Option<Client>, address: SocketAddr) -> anyhow::Result<Opened> {
     let workspace = args.workspace.as_str();
     let (mut overlay, mut message) = (Vec::new(), None);
     let registry: Arc<dyn Registry> = match &args.registry {
@@ -137,12 +174,19 @@ async fn open_registry(args: &Args, address: SocketAddr) -> anyhow::Result<Opene
             Arc::new(Manifests::open(directory, workspace)?)
         }
         RegistryChoice::Kubernetes => {
-            let client =
-                kube::Client::try_default().await.context("failed to find a Kubernetes cluster; set KUBECONFIG")?;
+            let client = client.context("a cluster without a client")?;
             Arc::new(Kubernetes::new(client, args.namespaces.clone()))
         }
     };
     Ok(Opened { registry, overlay, message })
+}
+
+/// Who is asked in a cluster; `None` without one.
+async fn cluster(args: &Args) -> anyhow::Result<Option<Client>> {
+    if args.registry != RegistryChoice::Kubernetes {
+        return Ok(None);
+    }
+    Client::try_default().await.map(Some).context("failed to find a Kubernetes cluster; set KUBECONFIG")
 }
 
 /// Balances: on the disk where this process alone decides about them, in memory in a cluster.
@@ -157,17 +201,27 @@ async fn open_balances(args: &Args) -> anyhow::Result<Arc<Balances>> {
     Ok(Arc::new(balances))
 }
 
-fn z_pages(flags: Flags, readiness: &Readiness, metrics: &Metrics) -> axum::Router {
+fn z_pages(
+    flags: Flags,
+    readiness: &Readiness,
+    metrics: &Metrics,
+    parts: &Parts,
+    debugging: Option<LogLevels>,
+) -> axum::Router {
     let mut registry = MetricRegistry::default();
     metrics.register(&mut registry);
     let (index, shutdown) = (readiness.clone(), readiness.clone());
-    ZPages::new("keyplane-api-server", env!("CARGO_PKG_VERSION"))
+    let mut z_pages = ZPages::new("keyplane-api-server", env!("CARGO_PKG_VERSION"))
+        .build(Build::of_environment(option_env!("KEYPLANE_GIT_COMMIT"), option_env!("KEYPLANE_BUILD_DATE")))
         .flags(flags)
+        .configz("keyplane-api-server", pages::CONFIGURATION, "ApiServerConfiguration")
         .check(Check::ready("index", move || index.index()))
         .check(Check::ready("shutdown", move || shutdown.shutdown()))
-        .metrics(registry)
-        .router()
-        .fallback(zpages::not_found)
+        .metrics(registry);
+    if let Some(log_levels) = debugging {
+        z_pages = z_pages.debugging(log_levels);
+    }
+    pages::add(z_pages, parts).router().fallback(zpages::not_found)
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {

@@ -3,6 +3,8 @@
 //! The engine knows no HTTP and does no I/O; a wire (v2, v1, gateways) only translates to [`Request`] and from [`Verdict`].
 
 mod asker;
+mod conclude;
+mod find;
 mod pay;
 mod queries;
 mod rate_limit;
@@ -11,9 +13,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use keyplane_core::hash::KeyHash;
+use keyplane_core::key;
 use keyplane_core::limit::{Decision, Item};
 use keyplane_core::permission::{Query, QueryError};
 use keyplane_core::plan::{PlanError, Planned, Requested, plan};
+use keyplane_core::prefixed::{NotPrefixed, Prefixed};
 use keyplane_core::record::KeyRecord;
 use keyplane_core::time::Millis;
 use keyplane_core::verify::{Code, verify};
@@ -21,23 +25,29 @@ use keyplane_core::verify::{Code, verify};
 use self::asker::Asker;
 use self::queries::Queries;
 pub use self::rate_limit::{LimitRequest, Limited, RateLimitError};
-use crate::counters::{Counters, NeedsLease};
+use crate::counters::{Account, Counters, NeedsLease};
 use crate::credits::{Balances, Wait};
+use crate::events::Events;
 use crate::index::{CallerEntry, Index};
+use crate::migration::Migrations;
 
 /// See the module. Shared by all workers; nothing in it is locked on the way of a verification.
 pub struct Engine {
     index: Arc<Index>,
     counters: Arc<dyn Counters>,
     balances: Arc<Balances>,
+    migrations: Arc<Migrations>,
+    events: Arc<Events>,
     queries: Queries,
 }
 
 /// What a caller asks about one key.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// SHA-256 of the plain key. The plain key itself never reaches the engine.
-    pub hash: KeyHash,
+    /// SHA-256 of the plain key; `None` for a text that can't be a key, which is not found. The plain key itself never reaches the engine.
+    pub hash: Option<KeyHash>,
+    /// The key taken apart, when the request names a migration: it is found by that where it is not found by its hash.
+    pub prefixed: Option<Result<Prefixed, NotPrefixed>>,
     /// Permission query.
     pub permissions: Option<Permissions<'a>>,
     /// Ids of the keyspaces to which the key must belong; empty for any.
@@ -53,7 +63,12 @@ pub struct Request<'a> {
 impl Request<'_> {
     /// Asks for the key alone.
     pub const fn new(hash: KeyHash) -> Self {
-        Self { hash, permissions: None, keyspaces: &[], client: None, limits: &[], cost: 1 }
+        Self::presented(Some(hash))
+    }
+
+    /// The same for a text of which it is not certain that it can be a key, see [`keyplane_core::key::presented`].
+    pub const fn presented(hash: Option<KeyHash>) -> Self {
+        Self { hash, prefixed: None, permissions: None, keyspaces: &[], client: None, limits: &[], cost: 1 }
     }
 }
 
@@ -73,15 +88,19 @@ impl Request<'_> {
     }
 }
 
-/// The answer.
+/// Holds the key that a verification found, so that the verdict can borrow from it: nothing of a key is copied to answer about it.
+#[derive(Clone, Debug, Default)]
+pub struct Found(Option<Arc<KeyRecord>>);
+
+/// The answer. It borrows from the [`Found`] and from the request.
 #[derive(Clone, Debug)]
-pub struct Verdict {
+pub struct Verdict<'v> {
     /// The outcome.
     pub code: Code,
     /// The key; `None` exactly when the outcome is [`Code::NotFound`].
-    pub record: Option<Arc<KeyRecord>>,
+    pub key: Option<&'v KeyRecord>,
     /// The limits that were evaluated: none when something earlier decided.
-    pub limits: Vec<EvaluatedLimit>,
+    pub limits: Vec<EvaluatedLimit<'v>>,
     /// The balance after it; `None` for a key that may be used without end.
     pub credits: Option<u64>,
     /// Set when the key passed everything but could not pay yet: the disk must give up more of its balance. Wait, and then call
@@ -89,18 +108,17 @@ pub struct Verdict {
     pub unpaid: Option<Wait>,
 }
 
-impl Verdict {
-    const NOT_FOUND: Self =
-        Self { code: Code::NotFound, record: None, limits: Vec::new(), credits: None, unpaid: None };
+impl Verdict<'_> {
+    const NOT_FOUND: Self = Self { code: Code::NotFound, key: None, limits: Vec::new(), credits: None, unpaid: None };
 }
 
 /// One limit of a verification, as it stands after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EvaluatedLimit {
+pub struct EvaluatedLimit<'v> {
     /// The configured limit's id; empty for one of the request's own.
-    pub id: Box<str>,
+    pub id: &'v str,
     /// Its name.
-    pub name: Box<str>,
+    pub name: &'v str,
     /// How much one window admits.
     pub limit: u64,
     /// The window in milliseconds.
@@ -120,6 +138,9 @@ pub enum VerifyError {
     /// A requested limit doesn't exist or is none.
     #[error(transparent)]
     Limit(#[from] PlanError),
+    /// The request names a migration and the key, which is not found by its hash, can't be taken apart.
+    #[error(transparent)]
+    NotPrefixed(#[from] NotPrefixed),
     /// A counter needs a lease first; ask again when it is there.
     #[error("a shared counter must be asked first")]
     Lease(NeedsLease),
@@ -142,7 +163,14 @@ pub enum CallerError {
 impl Engine {
     /// An engine over this index and these counters, with balances in memory.
     pub fn new(index: Arc<Index>, counters: Arc<dyn Counters>) -> Self {
-        Self { index, counters, balances: Arc::new(Balances::in_memory()), queries: Queries::default() }
+        Self {
+            index,
+            counters,
+            balances: Arc::new(Balances::in_memory()),
+            migrations: Arc::default(),
+            events: Arc::default(),
+            queries: Queries::default(),
+        }
     }
 
     /// With these balances.
@@ -151,17 +179,49 @@ impl Engine {
         Self { balances, ..self }
     }
 
-    /// Who calls. Cost: one SHA-256 and one search.
-    pub fn caller(&self, token: &str, now: Millis) -> Result<CallerEntry, CallerError> {
-        let entry = self.index.caller(&KeyHash::of(token)).ok_or(CallerError::Unknown)?;
+    /// With these keys learnt.
+    #[must_use]
+    pub fn with_migrations(self, migrations: Arc<Migrations>) -> Self {
+        Self { migrations, ..self }
+    }
+
+    /// With these events.
+    #[must_use]
+    pub fn with_events(self, events: Arc<Events>) -> Self {
+        Self { events, ..self }
+    }
+
+    /// Does something for whoever calls. Cost: one SHA-256 and one search. The caller is borrowed and not counted on: all threads would
+    /// meet at the count of a busy one.
+    ///
+    /// # Errors
+    /// The caller is turned away; nothing was done.
+    pub fn as_caller<R>(
+        &self,
+        token: &str,
+        now: Millis,
+        act: impl FnOnce(&CallerEntry) -> R,
+    ) -> Result<R, CallerError> {
         let over = |end: Option<Millis>| end.is_some_and(|end| now > end);
-        if !entry.record.enabled {
-            Err(CallerError::Disabled)
-        } else if over(entry.record.expires) || over(entry.valid_until) {
-            Err(CallerError::Expired)
-        } else {
-            Ok(entry)
-        }
+        let hash = key::presented(token).ok_or(CallerError::Unknown)?;
+        let admitted = self.index.read_caller(&hash, |entry| {
+            if !entry.record.enabled {
+                Err(CallerError::Disabled)
+            } else if over(entry.record.expires) || over(entry.valid_until) {
+                Err(CallerError::Expired)
+            } else {
+                Ok(act(entry))
+            }
+        });
+        admitted.unwrap_or(Err(CallerError::Unknown))
+    }
+
+    /// Who calls, to be kept.
+    ///
+    /// # Errors
+    /// As for [`Self::as_caller`].
+    pub fn caller(&self, token: &str, now: Millis) -> Result<CallerEntry, CallerError> {
+        self.as_caller(token, now, CallerEntry::clone)
     }
 
     /// Verifies a key for a caller.
@@ -174,8 +234,14 @@ impl Engine {
     ///
     /// # Errors
     /// See [`VerifyError`]. Nothing was counted.
-    pub fn verify(&self, caller: &CallerEntry, request: &Request<'_>, now: Millis) -> Result<Verdict, VerifyError> {
-        self.verify_for(Asker::Caller(caller), request, now)
+    pub fn verify<'v>(
+        &self,
+        caller: &CallerEntry,
+        request: &Request<'v>,
+        found: &'v mut Found,
+        now: Millis,
+    ) -> Result<Verdict<'v>, VerifyError> {
+        self.verify_for(Asker::Caller(caller), request, found, now)
     }
 
     /// Verifies a key of this namespace for anyone who holds it, as the v1 API does.
@@ -185,25 +251,31 @@ impl Engine {
     ///
     /// # Errors
     /// See [`VerifyError`]. Nothing was counted.
-    pub fn verify_for_anyone(
+    pub fn verify_for_anyone<'v>(
         &self,
         namespace: &str,
-        request: &Request<'_>,
+        request: &Request<'v>,
+        found: &'v mut Found,
         now: Millis,
-    ) -> Result<Verdict, VerifyError> {
+    ) -> Result<Verdict<'v>, VerifyError> {
         match self.index.namespace(namespace) {
-            Some(namespace) => self.verify_for(Asker::Anyone(namespace), request, now),
+            Some(namespace) => self.verify_for(Asker::Anyone(namespace), request, found, now),
             None => Ok(Verdict::NOT_FOUND),
         }
     }
 
-    fn verify_for(&self, asker: Asker<'_>, request: &Request<'_>, now: Millis) -> Result<Verdict, VerifyError> {
-        let found = self.index.key(asker.namespace(), &request.hash, |entry| {
-            asker.sees(request, &entry.record).then(|| (entry.record.clone(), entry.valid_until))
-        });
-        let Some((record, valid_until)) = found.flatten() else {
+    fn verify_for<'v>(
+        &self,
+        asker: Asker<'_>,
+        request: &Request<'v>,
+        found: &'v mut Found,
+        now: Millis,
+    ) -> Result<Verdict<'v>, VerifyError> {
+        let Some(hash) = request.hash else { return Ok(Verdict::NOT_FOUND) };
+        let Some((record, valid_until)) = self.find(asker, request, hash, now)? else {
             return Ok(Verdict::NOT_FOUND);
         };
+        let record: &KeyRecord = found.0.insert(record);
         let parsed = match request.permissions {
             Some(Permissions::Text(text)) => Some(self.queries.parsed(text)?),
             Some(Permissions::Query(_)) | None => None,
@@ -212,20 +284,21 @@ impl Engine {
             Some(Permissions::Query(query)) => Some(query),
             Some(Permissions::Text(_)) | None => parsed.as_deref(),
         };
-        let mut code = if asker.refuses(request, &record) {
+        let mut code = if asker.refuses(request, record) {
             Code::Forbidden
         } else {
-            verify(&record, valid_until, request.client, query, now)
+            verify(record, valid_until, request.client, query, now)
         };
         let mut limits = Vec::new();
         if code == Code::Valid {
             let owner = record.owner();
             let planned = asker.counted(owner, plan(owner, record.limits(), request.limits)?);
             let within;
-            (within, limits) = self.evaluate(&planned, now)?;
+            let account = Account::of_key(asker.namespace(), hash.prefix());
+            (within, limits) = self.evaluate(account, &planned, now)?;
             code = if within { Code::Valid } else { Code::RateLimited };
         }
-        let mut verdict = Verdict { code, record: Some(record), limits, credits: None, unpaid: None };
+        let mut verdict = Verdict { code, key: Some(record), limits, credits: None, unpaid: None };
         if verdict.code == Code::Valid {
             self.pay(&mut verdict, request.cost, now);
         } else {
@@ -234,16 +307,21 @@ impl Engine {
         Ok(verdict)
     }
 
-    fn evaluate(&self, planned: &[Planned<'_>], now: Millis) -> Result<(bool, Vec<EvaluatedLimit>), VerifyError> {
+    fn evaluate<'v>(
+        &self,
+        account: Account,
+        planned: &[Planned<'v>],
+        now: Millis,
+    ) -> Result<(bool, Vec<EvaluatedLimit<'v>>), VerifyError> {
         if planned.is_empty() {
             return Ok((true, Vec::new()));
         }
         let items: Vec<Item> =
             planned.iter().map(|p| Item { counter: p.counter, rule: p.rule, cost: p.cost }).collect();
-        let batch = self.counters.evaluate(&items, now).map_err(VerifyError::Lease)?;
+        let batch = self.counters.evaluate(account, &items, now).map_err(VerifyError::Lease)?;
         let evaluated = planned.iter().zip(batch.items).map(|(planned, decision)| EvaluatedLimit {
-            id: planned.id.into(),
-            name: planned.name.into(),
+            id: planned.id,
+            name: planned.name,
             limit: planned.rule.limit.count(),
             window_ms: planned.rule.limit.window_ms(),
             auto_apply: planned.auto_apply,

@@ -9,8 +9,8 @@ use crate::credits::Outcome;
 impl Engine {
     /// Lets the key of a verdict pay, and says in it what came of that. Called for a key that passed everything else: by the verification
     /// itself, and by a wire after the wait that `unpaid` asks for. Limits are not counted again.
-    pub fn pay(&self, verdict: &mut Verdict, cost: u64, now: Millis) {
-        let Some(credits) = verdict.record.as_ref().and_then(|record| record.credits.as_deref()) else { return };
+    pub fn pay(&self, verdict: &mut Verdict<'_>, cost: u64, now: Millis) {
+        let Some(credits) = verdict.key.and_then(|record| record.credits.as_deref()) else { return };
         let (code, balance, unpaid) = match self.balances.spend(credits, cost, now) {
             Outcome::Spent { remaining } => (Code::Valid, remaining, None),
             Outcome::Insufficient { remaining } => (Code::UsageExceeded, remaining, None),
@@ -20,8 +20,8 @@ impl Engine {
     }
 
     /// The balance of a key that something else has refused: it pays nothing.
-    pub(super) fn show_balance(&self, verdict: &mut Verdict, now: Millis) {
-        let credits = verdict.record.as_ref().and_then(|record| record.credits.as_deref());
+    pub(super) fn show_balance(&self, verdict: &mut Verdict<'_>, now: Millis) {
+        let credits = verdict.key.and_then(|record| record.credits.as_deref());
         verdict.credits = credits.map(|credits| self.balances.peek(credits, now));
     }
 }

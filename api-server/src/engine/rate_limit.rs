@@ -7,7 +7,7 @@ use keyplane_core::permission::Action;
 use keyplane_core::time::Millis;
 
 use super::Engine;
-use crate::counters::NeedsLease;
+use crate::counters::{Account, NeedsLease};
 use crate::index::{CallerEntry, NamedLimits};
 
 /// One thing to limit.
@@ -70,7 +70,8 @@ impl Engine {
         let resolved: Vec<Resolved> =
             requests.iter().map(|request| resolve(caller, &named, request)).collect::<Result<_, _>>()?;
         let items: Vec<Item> = resolved.iter().map(|resolved| resolved.item).collect();
-        let batch = self.counters.evaluate(&items, now).map_err(RateLimitError::Lease)?;
+        let account = Account::of_namespace(caller.namespace);
+        let batch = self.counters.evaluate(account, &items, now).map_err(RateLimitError::Lease)?;
         let answers = resolved.into_iter().zip(batch.items).map(|(resolved, decision)| Limited {
             limit: resolved.item.rule.limit.count(),
             decision,

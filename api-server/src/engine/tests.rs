@@ -1,5 +1,5 @@
 use keyplane_core::permission::Grants;
-use keyplane_core::record::RootRecord;
+use keyplane_core::record::{PermissionList, RootRecord};
 
 use super::*;
 use crate::counters::Local;
@@ -28,16 +28,15 @@ impl World {
         let mut namespaces = Namespaces::default();
         let (a, shared) = namespaces.number("team-a");
         let (b, _) = namespaces.number("team-b");
-        let record = Arc::new(KeyRecord {
-            permissions: ["read".into()].into(),
-            own_permissions: 1,
-            ..KeyRecord::bare("key_1", shared, "k", "api_1".into())
-        });
+        let mut record = KeyRecord::bare("key_1", shared, "k", "api_1");
+        let permissions = PermissionList { permissions: ["read".into()].into(), own: 1, roles: Box::default() };
+        record.permission_set = Arc::new(permissions.into());
+        record.hash = Some(KeyHash::of("k"));
+        let record = Arc::new(record);
         let world = Self { engine: Engine::new(index.clone(), Arc::new(Local::default())), index, a };
         world.index.apply(vec![Change::PutKey(KeyEntry {
             namespace: a,
             hash: KeyHash::of("k"),
-            valid_until: None,
             record,
         })]);
         world.caller("all-a", a, root("team-a", &["api.*.verify_key"], |_| ()));
@@ -54,8 +53,9 @@ impl World {
         let caller = self.engine.caller(caller, NOW).unwrap();
         let permissions = permissions.map(Permissions::Text);
         let request = Request { permissions, keyspaces, ..Request::new(KeyHash::of(key)) };
-        let verdict = self.engine.verify(&caller, &request, NOW)?;
-        assert_eq!(verdict.record.is_none(), verdict.code == Code::NotFound);
+        let mut found = Found::default();
+        let verdict = self.engine.verify(&caller, &request, &mut found, NOW)?;
+        assert_eq!(verdict.key.is_none(), verdict.code == Code::NotFound);
         Ok(verdict.code)
     }
 }

@@ -2,23 +2,21 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use data_encoding::BASE32_NOPAD;
 use serde::Serialize;
+
+use super::request_id::RequestId;
 
 /// `meta` of every answer.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Meta {
-    pub(crate) request_id: String,
+    request_id: RequestId,
 }
 
 impl Meta {
-    /// A new request id: 80 random bits, for finding a request in logs and nothing else.
+    /// With a new request id.
     pub(crate) fn new() -> Self {
-        let mut bytes = [0_u8; 10];
-        // Without randomness the id is a constant: a log that is harder to read is better than a request refused.
-        let _ = getrandom::fill(&mut bytes);
-        Self { request_id: format!("req_{}", BASE32_NOPAD.encode(&bytes).to_ascii_lowercase()) }
+        Self { request_id: RequestId::new() }
     }
 }
 

@@ -1,14 +1,18 @@
 //! Errors as the API's clients know them: an envelope with title, detail, status and a type that names the kind.
 
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use keyplane_core::permission::QueryError;
 use keyplane_core::plan::PlanError;
+use keyplane_core::prefixed::NotPrefixed;
 use serde::Serialize;
 
 use super::envelope::Meta;
 use crate::engine::{CallerError, RateLimitError, VerifyError};
+
+/// When to ask again a server that can't answer now, in seconds. Requests are over in milliseconds, and an index is complete in seconds.
+pub(crate) const SOON: HeaderValue = HeaderValue::from_static("1");
 
 /// One field of a request that breaks its rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,6 +37,8 @@ pub(crate) enum ApiError {
     TooLarge(usize),
     /// An `Authorization` header that is not `Bearer <root key>`.
     Malformed(&'static str),
+    /// The request names a migration and its key doesn't have the form that goes with it.
+    NotPrefixed(NotPrefixed),
     /// The caller is turned away.
     Caller(CallerError),
     /// The permission query can't be read.
@@ -45,6 +51,8 @@ pub(crate) enum ApiError {
     Timeout,
     /// The index is not complete yet: an answer about a key could be wrong.
     NotReady,
+    /// Too much is under way; see [`super::admission`].
+    Overloaded,
     /// Our own fault. The cause is in the log, never in the answer.
     Unexpected,
 }
@@ -76,6 +84,7 @@ impl From<VerifyError> for ApiError {
     fn from(error: VerifyError) -> Self {
         match error {
             VerifyError::Query(error) => Self::Query(error),
+            VerifyError::NotPrefixed(error) => Self::NotPrefixed(error),
             VerifyError::Limit(error @ PlanError::Unknown { .. }) => Self::Precondition(error.to_string()),
             VerifyError::Limit(error @ PlanError::Inline { .. }) => Self::invalid("body.ratelimits", error.to_string()),
             VerifyError::Lease(_) => Self::NotReady,
@@ -102,22 +111,28 @@ impl ApiError {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::InvalidInput { .. } | Self::Unreadable(_) | Self::Malformed(_) | Self::Query(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::InvalidInput { .. }
+            | Self::Unreadable(_)
+            | Self::Malformed(_)
+            | Self::NotPrefixed(_)
+            | Self::Query(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Caller(CallerError::Unknown) => StatusCode::UNAUTHORIZED,
             Self::Caller(CallerError::Disabled | CallerError::Expired) | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Precondition(_) => StatusCode::PRECONDITION_FAILED,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
-            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unexpected => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     const fn title(&self) -> &'static str {
         match self {
-            Self::InvalidInput { .. } | Self::Unreadable(_) | Self::Malformed(_) | Self::Query(_) => "Bad Request",
+            Self::InvalidInput { .. }
+            | Self::Unreadable(_)
+            | Self::Malformed(_)
+            | Self::NotPrefixed(_)
+            | Self::Query(_) => "Bad Request",
             Self::TooLarge(_) => "Request Entity Too Large",
             Self::Caller(CallerError::Unknown) => "Unauthorized",
             Self::Caller(CallerError::Disabled) => "Key is disabled",
@@ -125,7 +140,7 @@ impl ApiError {
             Self::Forbidden(_) => "Insufficient Permissions",
             Self::Precondition(_) => "Precondition Failed",
             Self::Timeout => "Request Timeout",
-            Self::NotReady => "Service Unavailable",
+            Self::NotReady | Self::Overloaded => "Service Unavailable",
             Self::Unexpected => "Internal Server Error",
         }
     }
@@ -136,7 +151,7 @@ impl ApiError {
             Self::InvalidInput { .. } => "unkey/application/invalid_input",
             Self::Unreadable(_) => "user/bad_request/request_body_unreadable",
             Self::TooLarge(_) => "user/bad_request/request_body_too_large",
-            Self::Malformed(_) => "unkey/authentication/malformed",
+            Self::Malformed(_) | Self::NotPrefixed(_) => "unkey/authentication/malformed",
             Self::Caller(CallerError::Unknown) => "unkey/authentication/key_not_found",
             Self::Caller(CallerError::Disabled) => "unkey/authorization/key_disabled",
             Self::Caller(CallerError::Expired) => "unkey/authorization/forbidden",
@@ -144,7 +159,7 @@ impl ApiError {
             Self::Precondition(_) => "unkey/application/precondition_failed",
             Self::Query(_) => "user/bad_request/permissions_query_syntax_error",
             Self::Timeout => "user/bad_request/request_timeout",
-            Self::NotReady => "unkey/application/service_unavailable",
+            Self::NotReady | Self::Overloaded => "unkey/application/service_unavailable",
             Self::Unexpected => "unkey/application/unexpected_error",
         }
     }
@@ -156,6 +171,7 @@ impl ApiError {
             Self::Unreadable(why) => format!("The request body can't be read: {why}."),
             Self::TooLarge(limit) => format!("The request body has more than {limit} bytes."),
             Self::Malformed(why) => format!("The Authorization header is malformed: {why}."),
+            Self::NotPrefixed(error) => format!("The key is malformed: {error}."),
             Self::Caller(CallerError::Unknown) => "The provided root key is invalid.".to_owned(),
             Self::Caller(CallerError::Disabled) => "The provided root key is disabled.".to_owned(),
             Self::Caller(CallerError::Expired) => "The provided root key has expired.".to_owned(),
@@ -163,6 +179,7 @@ impl ApiError {
             Self::Query(error) => format!("The permission query is invalid: {error}."),
             Self::Timeout => "The request took too long.".to_owned(),
             Self::NotReady => "The server is starting and does not know every key yet.".to_owned(),
+            Self::Overloaded => "The server has too much to do. Try again in a second.".to_owned(),
             Self::Unexpected => "An unexpected error occurred.".to_owned(),
         }
     }
@@ -194,10 +211,14 @@ impl ApiError {
             r#type: format!("https://unkey.com/docs/errors/{}", self.kind()),
             errors: self.fields(),
         };
-        match serde_json::to_vec(&ErrorAnswer { meta: Meta::new(), error }) {
+        let mut answer = match serde_json::to_vec(&ErrorAnswer { meta: Meta::new(), error }) {
             Ok(body) => (status, [(CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response(),
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        };
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.headers_mut().insert(RETRY_AFTER, SOON);
         }
+        answer
     }
 }
 

@@ -1,7 +1,7 @@
-//! What stands around every handler, in one function: the order is the meaning.
+//! What stands around every handler of the router, in one function: the order is the meaning. [`super::direct`] does the same for the
+//! operations that it answers.
 
 use std::any::Any;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -12,9 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::Api;
 use super::error::ApiError;
-
-/// The longest that one request may take, reading its body included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+use super::time_limit::in_time;
 
 /// Wraps the routes. The last one added is the outermost.
 pub(super) fn apply(routes: Router<Api>, api: &Api) -> Router<Api> {
@@ -28,7 +26,7 @@ pub(super) fn apply(routes: Router<Api>, api: &Api) -> Router<Api> {
 
 async fn limit_time(request: Request, next: Next) -> Response {
     let headers = request.headers().clone();
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    match in_time(next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::Timeout.answer(&headers),
     }

@@ -1,4 +1,4 @@
-//! The HTTP API: every route in one function.
+//! The HTTP API: every route, most of them in one function.
 //!
 //! | route | what it does |
 //! |---|---|
@@ -7,16 +7,26 @@
 //! | `POST /v1/keys.verifyKey`, `/v1/ratelimits.limit` | the same in the shapes of v1 (`v1/`) |
 //! | `GET /v2/liveness` | says that the process answers, in the API's envelope |
 //! | `GET /health/live`, `/health/ready`, `/health/startup` | for load balancers that see only this port |
+//!
+//! The operations that are called all the time ([`DirectRoute`](crate::metrics::DirectRoute)) are answered before the router is asked; it
+//! knows their paths only to refuse other methods.
 
+mod admission;
+mod admitted;
 mod body;
 mod caller;
+mod content;
+mod direct;
 mod envelope;
 mod error;
+mod form;
 mod health;
 mod layers;
 mod payment;
+pub(crate) mod request_id;
 mod schema;
 pub mod serve;
+mod time_limit;
 mod v1;
 mod v2;
 mod wanted;
@@ -24,10 +34,17 @@ mod wanted;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::http::{Request, Response};
+use axum::routing::{MethodRouter, get, post};
 
+pub use self::admission::{Admission, Bounds};
+pub use self::admitted::Admitted;
+use self::body::RequestBody;
+use self::caller::Peer;
+use self::content::Content;
+use self::serve::Answers;
 use crate::engine::Engine;
-use crate::metrics::Metrics;
+use crate::metrics::{DirectRoute, Metrics};
 use crate::readiness::Readiness;
 
 /// What handlers share; cheap to clone.
@@ -43,11 +60,34 @@ pub struct Api {
     pub v1_namespace: Option<Arc<str>>,
 }
 
-/// The routes of the API.
-pub fn router(api: Api) -> Router {
+/// Answers the API's requests; cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    api: Api,
+    router: Router,
+}
+
+impl Service {
+    /// The whole API.
+    pub fn new(api: Api) -> Self {
+        Self { router: router(api.clone()), api }
+    }
+}
+
+impl Answers for Service {
+    async fn answer<B: RequestBody + 'static>(&self, request: Request<B>, peer: Option<Peer>) -> Response<Content> {
+        match DirectRoute::of(&request) {
+            Some(route) => direct::answer(&self.api, route, request, peer).await,
+            None => self.router.answer(request, peer).await,
+        }
+    }
+}
+
+/// The routes of the API that are not answered directly.
+fn router(api: Api) -> Router {
     let routes = Router::new()
-        .route("/v2/keys.verifyKey", post(v2::verify_key::handle))
-        .route("/v2/ratelimit.limit", post(v2::rate_limit::limit))
+        .route("/v2/keys.verifyKey", MethodRouter::new())
+        .route("/v2/ratelimit.limit", MethodRouter::new())
         .route("/v2/ratelimit.multiLimit", post(v2::rate_limit::multi_limit))
         .merge(v1::routes())
         .route("/v2/liveness", get(v2::liveness))

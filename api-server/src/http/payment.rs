@@ -4,11 +4,10 @@ use super::Api;
 use crate::clock;
 use crate::engine::Verdict;
 
-/// The last word about a verdict. The wait is bounded by the time that a request may take; limits are not counted again.
-pub(super) async fn paid(api: &Api, mut verdict: Verdict, cost: u64) -> Verdict {
+/// Makes a verdict the last word. The wait is bounded by the time that a request may take; limits are not counted again.
+pub(super) async fn paid(api: &Api, verdict: &mut Verdict<'_>, cost: u64) {
     while let Some(wait) = verdict.unpaid.take() {
-        wait.flushed().await;
-        api.engine.pay(&mut verdict, cost, clock::now());
+        api.metrics.waits().disk(wait.flushed()).await;
+        api.engine.pay(verdict, cost, clock::now());
     }
-    verdict
 }

@@ -15,7 +15,7 @@ pub(crate) enum Rule {
     List { min: usize, max: usize, item: &'static Self },
     /// Any value: whoever reads it checks it.
     Any,
-    /// An object with these fields; others are refused unless it is `open`.
+    /// An object with these fields; others are refused, or taken away where it is `open`.
     Object { fields: &'static [Field], open: bool },
 }
 
@@ -38,8 +38,8 @@ impl Field {
 }
 
 impl Rule {
-    /// Holds a value against the rule and adds what is wrong. A whole number written as a fraction (`63.0`) becomes an integer, so that
-    /// what passes here can be read into its type.
+    /// Holds a value against the rule and adds what is wrong. A whole number written as a fraction (`63.0`) becomes an integer and what an
+    /// open object does not name is taken away, so that what passes here can be read into its type.
     pub(crate) fn check(&self, location: &str, value: &mut Value, errors: &mut Vec<FieldError>) {
         let mut wrong = |message: String| {
             errors.push(FieldError { location: location.to_owned(), message, fix: None });
@@ -104,6 +104,7 @@ fn check_object(
         }
     }
     if open {
+        object.retain(|name, _| fields.iter().any(|field| field.name == name));
         return;
     }
     for name in object.keys().filter(|name| !fields.iter().any(|field| field.name == **name)) {

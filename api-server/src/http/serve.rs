@@ -1,10 +1,11 @@
-//! Serves a router on a socket until told to stop, then lets the requests under way finish.
+//! Serves requests on a socket until told to stop, then lets those under way finish.
 //!
 //! A client can hold a connection, but not for nothing: heads that take too long are cut off, heads that are too large refused, and when
 //! all places are taken the next connection waits in the kernel's queue instead of costing memory here.
 
 mod impatient;
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,7 +26,9 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use self::impatient::{Arrived, Impatient};
+use super::body::RequestBody;
 use super::caller::Peer;
+use super::content::Content;
 
 /// How long requests under way may take to finish after the stop. Below the 30 s that Kubernetes gives a pod by default.
 pub const DRAIN_TIME: Duration = Duration::from_secs(20);
@@ -40,20 +43,46 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_CONNECTIONS: usize = 10_000;
 /// Requests at once on one HTTP/2 connection, as Kubernetes' own servers have it.
 const MAX_STREAMS: u32 = 100;
+/// Streams of one HTTP/2 connection that the client reset before anyone looked at them; one more ends the connection. Said here so that no
+/// other default of the library can bring back the flood of resets (CVE-2023-44487).
+const MAX_RESETS: usize = 20;
+/// Streams of one HTTP/2 connection that we reset because of the client's mistakes; one more ends the connection (CVE-2025-8671).
+const MAX_ERRORS: usize = 100;
 /// After an accept that failed for want of file descriptors; some will be free again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Whoever answers the requests of a listener.
+pub trait Answers: Clone + Send + Sync + 'static {
+    /// The answer to a request that came from `peer`.
+    fn answer<B: RequestBody + 'static>(
+        &self,
+        request: Request<B>,
+        peer: Option<Peer>,
+    ) -> impl Future<Output = Response<Content>> + Send;
+}
+
+impl Answers for Router {
+    async fn answer<B: RequestBody + 'static>(&self, mut request: Request<B>, peer: Option<Peer>) -> Response<Content> {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        // In a box: the direct answers, which share the place of this one in the connection's state, need a small part of it.
+        let answered = Box::pin(self.clone().call(request.map(Body::new))).await;
+        answered.unwrap_or_else(|impossible| match impossible {}).map(Content::from)
+    }
+}
 
 /// Serves until `stop` is cancelled; returns when every request under way is answered, or after [`DRAIN_TIME`].
 ///
 /// # Errors
 /// The socket can't be served any more.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
-    serve_with(listener, router, stop, FIRST_HEAD_TIME).await
+pub async fn serve(listener: TcpListener, service: impl Answers, stop: CancellationToken) -> io::Result<()> {
+    serve_with(listener, service, stop, FIRST_HEAD_TIME).await
 }
 
 async fn serve_with(
     listener: TcpListener,
-    router: Router,
+    service: impl Answers,
     stop: CancellationToken,
     patience: Duration,
 ) -> io::Result<()> {
@@ -76,7 +105,7 @@ async fn serve_with(
                 }
             },
         };
-        let connection = graceful.watch(connection(&server, stream, router.clone(), patience));
+        let connection = graceful.watch(connection(&server, stream, service.clone(), patience));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 // The client's doing, as a rule: gone, too slow, or not speaking HTTP.
@@ -99,28 +128,33 @@ fn server() -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(MAX_ERRORS)
         .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX));
     server
 }
 
-fn connection(
+fn connection<S: Answers>(
     server: &Builder<TokioExecutor>,
     stream: TcpStream,
-    router: Router,
+    service: S,
     patience: Duration,
-) -> impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + use<> {
+) -> impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + use<S> {
     // Head and body of an answer may be separate writes; waiting to join them would cost a round trip.
     let _ = stream.set_nodelay(true);
     let arrived = Arrived::default();
     // A peer that is gone already has no address; its request will find no reader either.
     let peer = stream.peer_addr().ok().map(|address| Peer(address.ip().to_canonical()));
     let stream = TokioIo::new(Impatient::new(stream, patience, arrived.clone()));
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        arrived.store(true, Ordering::Relaxed);
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
+    // One count a connection: the threads that serve others never touch it.
+    let connection = Arc::new((service, arrived));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let connection = connection.clone();
+        async move {
+            let (service, arrived) = &*connection;
+            arrived.store(true, Ordering::Relaxed);
+            Ok::<_, Infallible>(service.answer(request, peer).await)
         }
-        router.clone().call(request.map(Body::new))
     });
     server.serve_connection(stream, service).into_owned()
 }

@@ -5,10 +5,9 @@ use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use keyplane_core::hash::KeyHash;
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
 use super::*;
-use crate::counters::Local;
+use crate::counters::{Counters, Local};
 use crate::credits::Balances;
 use crate::feed::Feed;
 use crate::index::Index;
@@ -54,20 +53,39 @@ fn manifests() -> String {
     .concat()
 }
 
-async fn served() -> Router {
+async fn served() -> Service {
     served_with(Balances::in_memory()).await
 }
 
-async fn served_with(balances: Balances) -> Router {
+async fn served_with(balances: Balances) -> Service {
+    served_on(Arc::new(Local::default()), balances).await
+}
+
+async fn served_on(counters: Arc<dyn Counters>, balances: Balances) -> Service {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("all.yaml"), manifests()).unwrap();
     let registry = Arc::new(Manifests::open(directory.path(), "default").unwrap());
+    Service::new(served_from(registry, counters, Arc::new(balances), |engine| engine).await)
+}
+
+async fn served_from(
+    registry: Arc<Manifests>,
+    counters: Arc<dyn Counters>,
+    balances: Arc<Balances>,
+    with: impl FnOnce(Engine) -> Engine,
+) -> Api {
     let (index, metrics, readiness) = (Arc::new(Index::default()), Arc::new(Metrics::default()), Readiness::default());
-    let feed = Feed { index: index.clone(), readiness: readiness.clone(), metrics: metrics.clone() };
+    let feed = Feed {
+        index: index.clone(),
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+        balances: balances.clone(),
+        progress: Arc::default(),
+    };
     tokio::spawn(feed.run(registry, Vec::new()));
     readiness.wait_for_index().await;
-    let engine = Arc::new(Engine::new(index, Arc::new(Local::default())).with_balances(Arc::new(balances)));
-    router(Api { engine, metrics, readiness, v1_namespace: None })
+    let engine = Arc::new(with(Engine::new(index, counters).with_balances(balances)));
+    Api { engine, metrics, readiness, v1_namespace: None }
 }
 
 struct Answered {
@@ -76,8 +94,9 @@ struct Answered {
     body: Value,
 }
 
-async fn send(app: &Router, request: Request<Body>) -> Answered {
-    let response = app.clone().oneshot(request).await.unwrap();
+async fn send(app: &Service, request: Request<Body>) -> Answered {
+    let peer = request.extensions().get::<Peer>().copied();
+    let response = app.answer(request, peer).await;
     let content_type = response.headers().get("content-type").map_or("", |v| v.to_str().unwrap()).to_owned();
     let status = response.status();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -93,13 +112,13 @@ fn request(headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
     request.body(body.into()).unwrap()
 }
 
-async fn verify_as(app: &Router, root: &str, body: Value) -> Answered {
+async fn verify_as(app: &Service, root: &str, body: Value) -> Answered {
     let bearer = format!("Bearer {root}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json; charset=utf-8")];
     send(app, request(&headers, body.to_string())).await
 }
 
-async fn data(app: &Router, body: Value) -> Value {
+async fn data(app: &Service, body: Value) -> Value {
     let mut answered = verify_as(app, ROOT, body).await;
     assert_eq!((answered.status, answered.content_type.as_str()), (StatusCode::OK, "application/json"));
     let request_id = answered.body["meta"]["requestId"].as_str().unwrap();
@@ -246,7 +265,7 @@ async fn a_body_over_the_limit_is_413() {
 async fn a_server_with_half_an_index_says_so() {
     let (metrics, readiness) = (Arc::new(Metrics::default()), Readiness::default());
     let engine = Arc::new(Engine::new(Arc::default(), Arc::new(Local::default())));
-    let app = router(Api { engine, metrics, readiness, v1_namespace: None });
+    let app = Service::new(Api { engine, metrics, readiness, v1_namespace: None });
     let answered = verify_as(&app, ROOT, json!({"key": KEY})).await;
     assert_eq!(error(&answered).0, 503);
     let ready = |path| Request::get(path).body(Body::empty()).unwrap();
@@ -336,7 +355,7 @@ async fn a_request_may_bring_its_own_limit_and_a_shared_one_and_must_name_known_
     assert_eq!(error(&no_limit), (400, "Bad Request", "unkey/application/invalid_input"));
 }
 
-async fn limit_as(app: &Router, root: &str, operation: &str, body: Value) -> Answered {
+async fn limit_as(app: &Service, root: &str, operation: &str, body: Value) -> Answered {
     let request = Request::builder()
         .method(Method::POST)
         .uri(format!("/v2/ratelimit.{operation}"))
@@ -418,7 +437,7 @@ async fn a_key_may_be_tied_to_addresses() {
         headers.extend(forwarded.map(|forwarded| ("x-forwarded-for", forwarded)));
         let mut request = request(&headers, body);
         if let Some(peer) = peer {
-            request.extensions_mut().insert(caller::Peer(peer.parse().unwrap()));
+            request.extensions_mut().insert(Peer(peer.parse().unwrap()));
         }
         send(&app, request).await.body["data"]["code"].as_str().unwrap().to_owned()
     };
@@ -437,4 +456,6 @@ async fn a_key_may_be_tied_to_addresses() {
     assert_eq!(ask(None, None, "a-bare-key").await, "VALID", "without a list any address will do");
 }
 
+mod conclusions;
 mod credits;
+mod direct;

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Code and balance.
-async fn ask(app: &Router, body: Value) -> (String, Option<u64>) {
+async fn ask(app: &Service, body: Value) -> (String, Option<u64>) {
     let data = data(app, body).await;
     let code = data["code"].as_str().unwrap().to_owned();
     assert_eq!(data["valid"], json!(code == "VALID"));

@@ -14,9 +14,9 @@ const LONGEST: usize = 128;
 
 /// What a key must be allowed, as the client wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum Wanted<'a> {
     /// A text, which is parsed where it is needed: only for a key that exists.
-    Text(String),
+    Text(&'a str),
     /// The query that an object stands for.
     Query(Query),
 }
@@ -38,11 +38,11 @@ pub(super) enum WantedError {
     TooMany(String),
 }
 
-impl Wanted {
+impl<'a> Wanted<'a> {
     /// Reads the value of `authorization.permissions`. Cost: linear in the value.
-    pub(super) fn read(value: &Value) -> Result<Self, WantedError> {
+    pub(super) fn read(value: &'a Value) -> Result<Self, WantedError> {
         match value {
-            Value::String(text) => Ok(Self::Text(text.clone())),
+            Value::String(text) => Ok(Self::Text(text)),
             Value::Object(_) => {
                 Reader { permissions: 0 }.query("body.authorization.permissions", value, 0).map(Self::Query)
             }
@@ -129,7 +129,7 @@ mod tests {
         ] {
             assert_eq!(query(&value), Ok(Query::parse(text).unwrap()), "{value}");
         }
-        assert_eq!(Wanted::read(&json!("a AND b")), Ok(Wanted::Text("a AND b".to_owned())));
+        assert_eq!(Wanted::read(&json!("a AND b")), Ok(Wanted::Text("a AND b")));
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::{new_request_id, with_request_id};
+use super::with_request_id;
 use crate::engine::{CallerError, RateLimitError, VerifyError};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, SOON};
+use crate::http::request_id::RequestId;
 
 /// Field failures named in one message; more would let a small request draw a large answer.
 const MAX_SHOWN: usize = 10;
@@ -28,7 +30,8 @@ enum Code {
     NotFound,
     MethodNotAllowed,
     InternalServerError,
-    /// `INTERNAL_SERVER_ERROR` with status 503: v1 has no word for a server that does not know every key yet, load balancers do.
+    /// `INTERNAL_SERVER_ERROR` with status 503: v1 has no word for a server that does not know every key yet or has too much to do, load
+    /// balancers do.
     Unavailable,
 }
 
@@ -68,7 +71,7 @@ struct Problem<'a> {
     code: &'static str,
     docs: String,
     message: &'a str,
-    request_id: &'a str,
+    request_id: RequestId,
 }
 
 impl V1Error {
@@ -82,11 +85,15 @@ impl V1Error {
         Self { code: Code::NotFound, message }
     }
 
-    pub(super) fn answer(&self, request_id: &str) -> Response {
+    pub(super) fn answer(&self, request_id: &RequestId) -> Response {
         let code = self.code.as_str();
         let docs = format!("https://unkey.dev/docs/api-reference/errors/code/{code}");
-        let error = Problem { code, docs, message: &self.message, request_id };
-        with_request_id(request_id, (self.code.status(), Json(ErrorAnswer { error })))
+        let error = Problem { code, docs, message: &self.message, request_id: *request_id };
+        let mut answer = (self.code.status(), Json(ErrorAnswer { error })).into_response();
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            answer.headers_mut().insert(RETRY_AFTER, SOON);
+        }
+        with_request_id(request_id, answer)
     }
 }
 
@@ -97,6 +104,7 @@ impl From<ApiError> for V1Error {
             ApiError::InvalidInput { .. }
             | ApiError::Unreadable(_)
             | ApiError::TooLarge(_)
+            | ApiError::NotPrefixed(_)
             | ApiError::Query(_)
             | ApiError::Precondition(_)
             | ApiError::Timeout => Code::BadRequest,
@@ -105,7 +113,7 @@ impl From<ApiError> for V1Error {
                 Code::Unauthorized
             }
             ApiError::Forbidden(_) => Code::InsufficientPermissions,
-            ApiError::NotReady => Code::Unavailable,
+            ApiError::NotReady | ApiError::Overloaded => Code::Unavailable,
             ApiError::Unexpected => Code::InternalServerError,
         };
         let message = match error {
@@ -136,11 +144,11 @@ impl From<RateLimitError> for V1Error {
 /// A path under `/v1` that no operation has.
 pub(super) async fn unknown_path() -> Response {
     let message = "this server has no such operation of the v1 API".to_owned();
-    V1Error { code: Code::NotFound, message }.answer(&new_request_id())
+    V1Error { code: Code::NotFound, message }.answer(&RequestId::new())
 }
 
 /// A known path with a wrong method.
 pub(super) async fn wrong_method() -> Response {
     let message = "this operation takes POST only".to_owned();
-    V1Error { code: Code::MethodNotAllowed, message }.answer(&new_request_id())
+    V1Error { code: Code::MethodNotAllowed, message }.answer(&RequestId::new())
 }

@@ -10,15 +10,16 @@
 mod authorization;
 mod error;
 mod rate_limit;
-mod verify_key;
+pub(crate) mod verify_key;
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{any, post};
+use axum::http::{self, HeaderName, HeaderValue};
+use axum::response::Response;
+use axum::routing::{MethodRouter, any, post};
 
 use super::Api;
-use super::envelope::Meta;
+use super::error::ApiError;
+use super::request_id::RequestId;
 
 /// The largest body, in bytes. The longest that passes the rules has about 26 kB of permissions (200 of 128 characters), 32 kB of limits
 /// (100) and 2 kB of tags and key. Anyone may call, so nobody gets to send v2's 10 MiB.
@@ -29,22 +30,23 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("unkey-request-id");
 /// The routes. Under `/v1` what is unknown is answered in v1's form, too.
 pub(super) fn routes() -> Router<Api> {
     Router::new()
-        .route("/v1/keys.verifyKey", post(verify_key::handle).fallback(error::wrong_method))
+        // POST is answered before the router is asked.
+        .route("/v1/keys.verifyKey", MethodRouter::new().fallback(error::wrong_method))
         .route("/v1/ratelimits.limit", post(rate_limit::handle).fallback(error::wrong_method))
         .route("/v1/{*unknown}", any(error::unknown_path))
 }
 
-fn new_request_id() -> String {
-    Meta::new().request_id
-}
-
 /// Adds the header that every answer has.
-fn with_request_id(request_id: &str, answer: impl IntoResponse) -> Response {
-    let mut answer = answer.into_response();
-    if let Ok(value) = HeaderValue::from_str(request_id) {
+fn with_request_id<B>(request_id: &RequestId, mut answer: http::Response<B>) -> http::Response<B> {
+    if let Ok(value) = HeaderValue::from_bytes(request_id.as_bytes()) {
         answer.headers_mut().insert(REQUEST_ID, value);
     }
     answer
+}
+
+/// What a request is answered that nothing else could be said to.
+pub(super) fn failed(error: ApiError) -> Response {
+    error::V1Error::from(error).answer(&RequestId::new())
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@ use keyplane_api::record::{identity_id, keyspace_id};
 use keyplane_core::hash::KeyHash;
 use keyplane_core::id;
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
 use super::*;
 use crate::counters::Local;
 use crate::engine::Engine;
 use crate::feed::Feed;
-use crate::http::{caller, router};
+use crate::http::serve::Answers;
+use crate::http::{Service, caller};
 use crate::index::Index;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
@@ -65,21 +65,28 @@ fn manifests() -> String {
     .concat()
 }
 
-async fn served(v1_namespace: Option<&str>) -> Router {
+async fn served(v1_namespace: Option<&str>) -> Service {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("all.yaml"), manifests()).unwrap();
     let registry = Arc::new(Manifests::open(directory.path(), "default").unwrap());
     let (index, metrics, readiness) = (Arc::new(Index::default()), Arc::new(Metrics::default()), Readiness::default());
-    let feed = Feed { index: index.clone(), readiness: readiness.clone(), metrics: metrics.clone() };
+    let feed = Feed {
+        index: index.clone(),
+        readiness: readiness.clone(),
+        metrics: metrics.clone(),
+        balances: Arc::new(crate::credits::Balances::in_memory()),
+        progress: Arc::default(),
+    };
     tokio::spawn(feed.run(registry, Vec::new()));
     readiness.wait_for_index().await;
     let engine = Arc::new(Engine::new(index, Arc::new(Local::default())));
-    router(Api { engine, metrics, readiness, v1_namespace: v1_namespace.map(Arc::from) })
+    Service::new(Api { engine, metrics, readiness, v1_namespace: v1_namespace.map(Arc::from) })
 }
 
 /// Status, headers and body; that the request id is in the header, and in the body where the body has one, is checked here for all.
-async fn send(app: &Router, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
-    let response = app.clone().oneshot(request).await.unwrap();
+async fn send(app: &Service, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
+    let peer = request.extensions().get::<caller::Peer>().copied();
+    let response = app.answer(request, peer).await;
     let (status, headers) = (response.status(), response.headers().clone());
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     let mut body: Value = serde_json::from_slice(&bytes).unwrap();
@@ -101,20 +108,20 @@ fn post(path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request<
 }
 
 /// The answer of a verification without its request id.
-async fn verify(app: &Router, body: Value) -> Value {
+async fn verify(app: &Service, body: Value) -> Value {
     let (status, _, answer) = send(app, post(VERIFY, &[], body.to_string())).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     answer
 }
 
-async fn code(app: &Router, body: Value) -> String {
+async fn code(app: &Service, body: Value) -> String {
     let answer = verify(app, body).await;
     assert_eq!(answer["valid"] == true, answer["code"] == "VALID", "{answer}");
     answer["code"].as_str().unwrap().to_owned()
 }
 
 /// Status, code and message of an error, of which everything else is checked here.
-async fn error(app: &Router, request: Request<Body>) -> (u16, String, String) {
+async fn error(app: &Service, request: Request<Body>) -> (u16, String, String) {
     let (status, _, mut answer) = send(app, request).await;
     let (code, message) = (answer["error"]["code"].take(), answer["error"]["message"].take());
     let (code, message) = (code.as_str().unwrap(), message.as_str().unwrap());
@@ -376,7 +383,7 @@ async fn without_a_namespace_nothing_is_verified() {
 async fn a_server_with_half_an_index_says_so() {
     let (metrics, readiness) = (Arc::new(Metrics::default()), Readiness::default());
     let engine = Arc::new(Engine::new(Arc::default(), Arc::new(Local::default())));
-    let app = router(Api { engine, metrics, readiness, v1_namespace: Some("team-a".into()) });
+    let app = Service::new(Api { engine, metrics, readiness, v1_namespace: Some("team-a".into()) });
     let limit = r#"{"identifier":"jane","limit":2,"duration":1000}"#;
     for request in [post(VERIFY, &[], r#"{"key":"k"}"#), post(LIMIT, &[("authorization", "Bearer x")], limit)] {
         let (status, code, _) = error(&app, request).await;
@@ -399,7 +406,7 @@ async fn unknown_paths_and_methods_are_answered_in_v1s_form() {
     }
 }
 
-async fn limit(app: &Router, body: Value) -> (StatusCode, HeaderMap, Value) {
+async fn limit(app: &Service, body: Value) -> (StatusCode, HeaderMap, Value) {
     send(app, post(LIMIT, &[("authorization", "Bearer root-limiter")], body.to_string())).await
 }
 

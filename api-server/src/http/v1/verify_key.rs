@@ -1,201 +1,168 @@
 //! `POST /v1/keys.verifyKey`: without a caller, for keys of one namespace.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Request, State};
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::http::{HeaderName, Response};
 use keyplane_core::address::forwarded_for;
-use keyplane_core::hash::KeyHash;
+use keyplane_core::key;
 use keyplane_core::plan::Requested;
-use keyplane_core::record::{IdentityRecord, KeyRecord};
-use keyplane_core::time::Millis;
-use keyplane_core::verify::Code;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::authorization::Wanted;
 use super::error::V1Error;
 use super::rate_limit::LONGEST_WINDOW;
-use super::{MAX_BYTES, new_request_id, with_request_id};
+use super::{MAX_BYTES, with_request_id};
+use crate::answer;
+use crate::answer::v1::DEFAULT_LIMIT;
 use crate::clock;
-use crate::engine::{self, EvaluatedLimit, Verdict};
-use crate::http::body::{self, Parsed};
+use crate::engine::{self, Found};
+use crate::http::body::{self, Credentials, RequestBody};
+use crate::http::caller::{self, Head};
+use crate::http::content::{self, Content};
 use crate::http::error::ApiError;
+use crate::http::form::{Count, List, Text, present};
+use crate::http::request_id::RequestId;
 use crate::http::schema::{Field, Rule};
-use crate::http::wanted::{WantedLimit, one};
+use crate::http::wanted::{self, AnyCount, one};
 use crate::http::{Api, payment};
 
-/// The limit of a key that v1 knew before limits had names; the answer's `ratelimit` is about it alone.
-const DEFAULT_LIMIT: &str = "default";
+type ApiId<'a> = Text<'a, 1, 255>;
+type Key<'a> = Text<'a, 1, 512>;
+type Tag<'a> = Text<'a, 1, 128>;
+type Tags<'a> = List<Tag<'a>, 0, 10>;
+/// Any length: the query's own rules come later.
+type Query<'a> = Text<'a, 0, MAX_BYTES>;
+/// A counter lives as long as its window, and here anyone can make one.
+type WantedLimit<'a> = wanted::WantedLimit<'a, 1, LONGEST_WINDOW>;
+/// As many as in v2.
+type WantedLimits<'a> = List<WantedLimit<'a>, 0, 100>;
 
-const ANY_COUNT: Rule = Rule::Integer { min: 0, max: i64::MAX };
-const COST: Rule = Rule::Object { open: true, fields: &[Field::optional("cost", ANY_COUNT)] };
+const COST: Rule = Rule::Object { open: true, fields: &[Field::optional("cost", AnyCount::RULE)] };
 
 /// Open, as v1's bodies are: what it does not name is passed over.
 const BODY: Rule = Rule::Object {
     open: true,
     fields: &[
-        Field::optional("apiId", Rule::Text { min: 1, max: 255 }),
-        Field::required("key", Rule::Text { min: 1, max: 512 }),
-        Field::optional("tags", Rule::List { min: 0, max: 10, item: &Rule::Text { min: 1, max: 128 } }),
+        Field::optional("apiId", ApiId::RULE),
+        Field::required("key", Key::RULE),
+        Field::optional("tags", Tags::rule(&Tag::RULE)),
         Field::optional(
             "authorization",
             Rule::Object { open: true, fields: &[Field::optional("permissions", Rule::Any)] },
         ),
         Field::optional("remaining", COST),
         Field::optional("ratelimit", COST),
-        Field::optional(
-            "ratelimits",
-            Rule::List {
-                min: 0,
-                max: 100, // as in v2
-                item: &Rule::Object {
-                    open: true,
-                    fields: &[
-                        Field::required("name", Rule::Text { min: 1, max: 255 }),
-                        Field::optional("cost", ANY_COUNT),
-                        Field::optional("limit", ANY_COUNT),
-                        // A counter lives as long as its window, and here anyone can make one.
-                        Field::optional("duration", Rule::Integer { min: 0, max: LONGEST_WINDOW }),
-                    ],
-                },
-            },
-        ),
+        Field::optional("ratelimits", WantedLimits::rule(&WantedLimit::RULE)),
     ],
 };
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Body {
-    api_id: Option<String>,
-    key: String,
-    #[serde(default)]
-    authorization: Authorization,
+/// The body.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Body<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    api_id: Option<ApiId<'a>>,
+    #[serde(borrow)]
+    key: Key<'a>,
+    #[serde(borrow, default)]
+    tags: Tags<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    authorization: Option<Authorization<'a>>,
+    #[serde(default, deserialize_with = "present")]
     remaining: Option<Cost>,
+    #[serde(default, deserialize_with = "present")]
     ratelimit: Option<Cost>,
-    #[serde(default)]
-    ratelimits: Vec<WantedLimit>,
+    #[serde(borrow, default)]
+    ratelimits: WantedLimits<'a>,
 }
 
-#[derive(Default, Deserialize)]
-struct Authorization {
-    permissions: Option<Value>,
+/// Only the form that most clients send; any other is taken out of the value by [`other_permissions`].
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Authorization<'a> {
+    #[serde(borrow, default)]
+    permissions: Option<Query<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Cost {
-    #[serde(default = "one")]
-    cost: u64,
+    #[serde(default, deserialize_with = "present")]
+    cost: Option<AnyCount>,
 }
 
-/// The whole answer; of a key that is not there it has no more than `valid`, `code` and `requestId`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer<'a> {
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    key: Option<KeyData<'a>>,
-    valid: bool,
-    code: Code,
-    request_id: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct KeyData<'a> {
-    key_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    owner_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    meta: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires: Option<Millis>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ratelimit: Option<LimitData>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remaining: Option<u64>,
-    enabled: bool,
-    permissions: &'a [Arc<str>],
-    roles: &'a [Arc<str>],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    identity: Option<IdentityData<'a>>,
-}
-
-#[derive(Serialize)]
-struct LimitData {
-    limit: u64,
-    remaining: u64,
-    reset: Millis,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct IdentityData<'a> {
-    id: &'a str,
-    external_id: &'a str,
-    meta: Meta<'a>,
-}
-
-/// `{}` where there is none.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Meta<'a> {
-    Written(&'a RawValue),
-    None {},
-}
-
-pub(super) async fn handle(State(api): State<Api>, request: Request) -> Response {
-    let request_id = new_request_id();
-    let result = match body::parse_open::<Body>(request, &BODY, MAX_BYTES).await {
-        Ok(parsed) => match verify(&api, &parsed) {
-            Ok(verdict) => Ok(payment::paid(&api, verdict, parsed.body.cost()).await),
-            Err(error) => Err(error),
-        },
-        Err(error) => Err(error.into()),
-    };
-    match result {
-        Ok(verdict) => {
-            api.metrics.verified(verdict.code);
-            with_request_id(&request_id, Json(Answer::new(&verdict, &request_id)))
-        }
-        Err(error) => error.answer(&request_id),
+/// Any answer of the operation.
+pub(crate) async fn answer(api: &Api, head: Head<'_>, body: impl RequestBody) -> Response<Content> {
+    let request_id = RequestId::new();
+    match verify(api, head, body, &request_id).await {
+        Ok(answer) => with_request_id(&request_id, answer),
+        Err(error) => error.answer(&request_id).map(Content::from),
     }
 }
 
-fn verify(api: &Api, Parsed { headers, client: peer, body }: &Parsed<Body>) -> Result<Verdict, V1Error> {
+async fn verify(
+    api: &Api,
+    head: Head<'_>,
+    body: impl RequestBody,
+    request_id: &RequestId,
+) -> Result<Response<Content>, V1Error> {
+    let bytes = body::read(body, MAX_BYTES).await?;
+    let mut slow = Value::Null;
+    let (body, other_permissions) = parse(head, &bytes, &mut slow)?;
     let namespace = api.v1_namespace.as_deref().ok_or_else(V1Error::verification_is_off)?;
-    let wanted = body.authorization.permissions.as_ref().map(Wanted::read).transpose();
-    let wanted = wanted.map_err(|error| V1Error::bad_request(error.to_string()))?;
-    if api.readiness.index().is_err() {
+    let wanted = match (&other_permissions, body.authorization.as_ref().and_then(|a| a.permissions.as_deref())) {
+        (Some(value), _) => Some(Wanted::read(value).map_err(|error| V1Error::bad_request(error.to_string()))?),
+        (None, text) => text.map(Wanted::Text),
+    };
+    if !api.readiness.has_index() {
         return Err(ApiError::NotReady.into());
     }
+    let keyspace = body.api_id.as_deref();
+    let limits = body.limits();
     let request = engine::Request {
         permissions: wanted.as_ref().map(Wanted::as_permissions),
-        keyspaces: &body.api_id.as_deref().map_or_else(Vec::new, |id| vec![id]),
-        client: client(headers, *peer),
-        limits: &body.limits(),
+        keyspaces: keyspace.as_slice(),
+        client: client(head),
+        limits: &limits,
         cost: body.cost(),
-        ..engine::Request::new(KeyHash::of(&body.key))
+        ..engine::Request::presented(key::presented(&body.key))
     };
-    Ok(api.engine.verify_for_anyone(namespace, &request, clock::now())?)
+    let (mut found, now) = (Found::default(), clock::now());
+    let mut verdict = api.engine.verify_for_anyone(namespace, &request, &mut found, now)?;
+    payment::paid(api, &mut verdict, request.cost).await;
+    api.metrics.verified(verdict.code);
+    api.engine.concluded(&verdict, request_id.as_str(), body.tags.iter().map(|tag| &**tag), request.cost, now);
+    Ok(content::json(answer::v1::verdict(request_id, &verdict)))
 }
 
-impl Body {
+/// As [`body::parse`], with permissions that are no text beside the body.
+fn parse<'a>(head: Head<'_>, bytes: &'a [u8], slow: &'a mut Value) -> Result<(Body<'a>, Option<Value>), ApiError> {
+    if let Some(body) = body::direct(head.headers, bytes, Credentials::Open) {
+        return Ok((body, None));
+    }
+    *slow = body::checked(head.headers, bytes, &BODY, Credentials::Open)?;
+    let other = other_permissions(slow);
+    Ok((body::typed(slow)?, other))
+}
+
+/// Takes permissions that are no text out of a body.
+fn other_permissions(body: &mut Value) -> Option<Value> {
+    let permissions = body.pointer_mut("/authorization/permissions")?;
+    (!permissions.is_null() && !permissions.is_string()).then(|| permissions.take())
+}
+
+impl Body<'_> {
     /// In credits.
     fn cost(&self) -> u64 {
-        self.remaining.as_ref().map_or_else(one, |remaining| remaining.cost)
+        self.remaining.as_ref().map_or_else(one, Cost::or_one)
     }
 
     fn limits(&self) -> Vec<Requested<'_>> {
         // First, so that an entry of `ratelimits` with the same name stands in its place.
         let default = self.ratelimit.as_ref().map(|limit| Requested {
             name: DEFAULT_LIMIT,
-            cost: limit.cost,
+            cost: limit.or_one(),
             limit: None,
             window_ms: None,
         });
@@ -204,49 +171,44 @@ impl Body {
     }
 }
 
+impl Cost {
+    fn or_one(&self) -> u64 {
+        self.cost.map_or_else(one, Count::unsigned)
+    }
+}
+
+const CLIENT: [HeaderName; 2] =
+    [HeaderName::from_static("true-client-ip"), HeaderName::from_static("cf-connecting-ip")];
+
 /// The address of the key's user: from the headers that v1 read, else from where v2 has it. A header that is no address is no address.
-fn client(headers: &HeaderMap, otherwise: Option<IpAddr>) -> Option<IpAddr> {
-    let Some(header) = ["true-client-ip", "cf-connecting-ip"].iter().find_map(|name| headers.get(*name)) else {
-        return otherwise;
+fn client(head: Head<'_>) -> Option<IpAddr> {
+    let Some(header) = CLIENT.iter().find_map(|name| head.headers.get(name)) else {
+        return caller::client(head);
     };
     header.to_str().ok().and_then(|text| forwarded_for(text).ok().flatten())
 }
 
-impl<'a> Answer<'a> {
-    fn new(verdict: &'a Verdict, request_id: &'a str) -> Self {
-        let key = verdict.record.as_deref().map(|record| KeyData::new(record, verdict));
-        Self { key, valid: verdict.code == Code::Valid, code: verdict.code, request_id }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::form::random;
+    use proptest::prelude::*;
 
-impl<'a> KeyData<'a> {
-    fn new(record: &'a KeyRecord, verdict: &Verdict) -> Self {
-        let default = verdict.limits.iter().find(|limit| *limit.name == *DEFAULT_LIMIT);
-        Self {
-            key_id: &record.id,
-            name: record.display_name.as_deref(),
-            owner_id: record.identity.as_deref().map(|identity| &*identity.external_id),
-            meta: record.meta.as_deref(),
-            expires: record.expires,
-            ratelimit: default.map(LimitData::from),
-            remaining: verdict.credits,
-            enabled: record.enabled,
-            permissions: &record.permissions,
-            roles: &record.roles,
-            identity: record.identity.as_deref().map(IdentityData::from),
+    proptest! {
+        #[test]
+        fn the_direct_reading_takes_nothing_that_the_rules_refuse(bytes in random::bodies(&BODY)) {
+            random::agrees::<Body<'_>>(&bytes, &mut Value::Null, &BODY);
         }
     }
-}
 
-impl From<&EvaluatedLimit> for LimitData {
-    fn from(limit: &EvaluatedLimit) -> Self {
-        Self { limit: limit.limit, remaining: limit.decision.remaining, reset: limit.decision.reset }
-    }
-}
-
-impl<'a> From<&'a IdentityRecord> for IdentityData<'a> {
-    fn from(identity: &'a IdentityRecord) -> Self {
-        let meta = identity.meta.as_deref().map_or(Meta::None {}, Meta::Written);
-        Self { id: &identity.id, external_id: &identity.external_id, meta }
+    #[test]
+    fn what_clients_send_is_read_directly() {
+        for body in [
+            r#"{"key":"k"}"#,
+            r#"{"apiId":"api_1","key":"k","tags":["a"],"authorization":{"permissions":"a AND b"},"remaining":{"cost":0}}"#,
+            r#"{"key":"k","ratelimit":{},"ratelimits":[{"name":"x","limit":1,"duration":1000,"cost":3}]}"#,
+        ] {
+            assert!(random::agrees::<Body<'_>>(body.as_bytes(), &mut Value::Null, &BODY), "{body}");
+        }
     }
 }

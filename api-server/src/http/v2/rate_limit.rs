@@ -1,56 +1,71 @@
 //! `POST /v2/ratelimit.limit` and `POST /v2/ratelimit.multiLimit`.
 
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http;
 use axum::response::{IntoResponse, Response};
 use keyplane_core::time::Millis;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::answer;
 use crate::clock;
 use crate::engine::{LimitRequest, Limited};
+use crate::http::body::{self, Credentials, RequestBody};
+use crate::http::caller::Head;
+use crate::http::content::{self, Content};
 use crate::http::envelope::Answer;
 use crate::http::error::ApiError;
+use crate::http::form::{Count, List, Text, present};
+use crate::http::request_id::RequestId;
 use crate::http::schema::{Field, Rule};
-use crate::http::wanted::one;
-use crate::http::{Api, body, caller};
+use crate::http::wanted::{AnyCount, one};
+use crate::http::{Api, caller};
 
 /// The longest window that the API takes, in milliseconds: 30 days.
 const LONGEST_WINDOW: i64 = 2_592_000_000;
-const NAME: Rule = Rule::Text { min: 1, max: 512 };
+
+type Name<'a> = Text<'a, 1, 512>;
+type MaxCount = Count<1, { i64::MAX }>;
+type Window = Count<1000, LONGEST_WINDOW>;
+type Bodies<'a> = List<Body<'a>, 1, 100>;
 
 const LIMIT: Rule = Rule::Object {
     open: false,
     fields: &[
-        Field::required("namespace", NAME),
-        Field::required("identifier", NAME),
-        Field::required("limit", Rule::Integer { min: 1, max: i64::MAX }),
-        Field::required("duration", Rule::Integer { min: 1000, max: LONGEST_WINDOW }),
-        Field::optional("cost", Rule::Integer { min: 0, max: i64::MAX }),
+        Field::required("namespace", Name::RULE),
+        Field::required("identifier", Name::RULE),
+        Field::required("limit", MaxCount::RULE),
+        Field::required("duration", Window::RULE),
+        Field::optional("cost", AnyCount::RULE),
     ],
 };
 
-const MULTI_LIMIT: Rule = Rule::List { min: 1, max: 100, item: &LIMIT };
+const MULTI_LIMIT: Rule = Bodies::rule(&LIMIT);
 
-#[derive(Deserialize)]
-struct Body {
-    namespace: String,
-    identifier: String,
-    limit: i64,
-    duration: i64,
-    #[serde(default = "one")]
-    cost: u64,
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body<'a> {
+    #[serde(borrow)]
+    namespace: Name<'a>,
+    #[serde(borrow)]
+    identifier: Name<'a>,
+    limit: MaxCount,
+    duration: Window,
+    #[serde(default, deserialize_with = "present")]
+    cost: Option<AnyCount>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LimitData {
-    success: bool,
-    limit: u64,
-    remaining: u64,
-    reset: Millis,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    override_id: Option<String>,
+impl Body<'_> {
+    /// As the engine takes it.
+    fn request(&self) -> LimitRequest<'_> {
+        LimitRequest {
+            name: &self.namespace,
+            identifier: &self.identifier,
+            limit: self.limit.get(),
+            window_ms: self.duration.get(),
+            cost: self.cost.map_or_else(one, Count::unsigned),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -72,91 +87,79 @@ struct ItemData<'a> {
     override_id: Option<String>,
 }
 
-/// One identifier.
-pub(crate) async fn limit(State(api): State<Api>, request: Request) -> Response {
-    answer(&api, request, &LIMIT, |_: &Body, (_, mut limited)| {
-        let Limited { limit, decision, override_id } = limited.pop().ok_or(ApiError::Unexpected)?;
-        let data = LimitData {
-            success: decision.allowed,
-            limit,
-            remaining: decision.remaining,
-            reset: decision.reset,
-            override_id,
-        };
-        Ok(Answer::new(data).into_response())
-    })
-    .await
+/// Any answer of `ratelimit.limit`: one identifier.
+pub(crate) async fn limit(api: &Api, head: Head<'_>, body: impl RequestBody) -> http::Response<Content> {
+    match limit_one(api, head, body).await {
+        Ok(answer) => answer,
+        Err(error) => error.answer(head.headers).map(Content::from),
+    }
 }
 
-/// Several: all are counted, or none is.
+async fn limit_one(api: &Api, head: Head<'_>, body: impl RequestBody) -> Result<http::Response<Content>, ApiError> {
+    let bytes = body::read(body, body::MAX_BYTES).await?;
+    let mut slow = Value::Null;
+    let body: Body<'_> = body::parse(head.headers, &bytes, &mut slow, &LIMIT, Credentials::Required)?;
+    let (_, limited) = evaluate(api, head, &[body.request()])?;
+    let limited = limited.first().ok_or(ApiError::Unexpected)?;
+    Ok(content::json(answer::v2::limited(&RequestId::new(), limited)))
+}
+
+/// `ratelimit.multiLimit`: several, of which all are counted, or none is.
 pub(crate) async fn multi_limit(State(api): State<Api>, request: Request) -> Response {
-    answer(&api, request, &MULTI_LIMIT, |body: &Vec<Body>, (passed, limited)| {
-        let items = body.iter().zip(limited).map(|(asked, limited)| ItemData {
-            namespace: &asked.namespace,
-            identifier: &asked.identifier,
-            limit: limited.limit,
-            remaining: limited.decision.remaining,
-            reset: limited.decision.reset,
-            passed: limited.decision.allowed,
-            override_id: limited.override_id,
-        });
-        Ok(Answer::new(MultiLimitData { passed, limits: items.collect() }).into_response())
-    })
-    .await
+    let (parts, body) = request.into_parts();
+    let head = Head::of(&parts);
+    limit_all(&api, head, body).await.unwrap_or_else(|error| error.answer(head.headers))
 }
 
-/// A body that asks for one limit or for several.
-trait Asks: DeserializeOwned {
-    fn asked(&self) -> &[Body];
+async fn limit_all(api: &Api, head: Head<'_>, body: impl RequestBody) -> Result<Response, ApiError> {
+    let bytes = body::read(body, body::MAX_BYTES).await?;
+    let mut slow = Value::Null;
+    let asked: Bodies<'_> = body::parse(head.headers, &bytes, &mut slow, &MULTI_LIMIT, Credentials::Required)?;
+    let requests: Vec<LimitRequest<'_>> = asked.iter().map(Body::request).collect();
+    let (passed, limited) = evaluate(api, head, &requests)?;
+    let items = requests.iter().zip(limited).map(|(asked, limited)| ItemData {
+        namespace: asked.name,
+        identifier: asked.identifier,
+        limit: limited.limit,
+        remaining: limited.decision.remaining,
+        reset: limited.decision.reset,
+        passed: limited.decision.allowed,
+        override_id: limited.override_id,
+    });
+    Ok(Answer::new(MultiLimitData { passed, limits: items.collect() }).into_response())
 }
 
-impl Asks for Body {
-    fn asked(&self) -> &[Body] {
-        std::slice::from_ref(self)
-    }
-}
-
-impl Asks for Vec<Body> {
-    fn asked(&self) -> &[Body] {
-        self
-    }
-}
-
-/// What both operations do: form, caller, limits, answer.
-async fn answer<T: Asks>(
-    api: &Api,
-    request: Request,
-    rule: &Rule,
-    render: impl Fn(&T, (bool, Vec<Limited>)) -> Result<Response, ApiError>,
-) -> Response {
-    let (headers, result) = match body::parse::<T>(request, rule).await {
-        Ok(parsed) => {
-            let limited = evaluate(api, &parsed.headers, parsed.body.asked());
-            let answer = limited.and_then(|limited| render(&parsed.body, limited));
-            (parsed.headers, answer)
-        }
-        Err((headers, error)) => (headers, Err(error)),
-    };
-    result.unwrap_or_else(|error| error.answer(&headers))
-}
-
-fn evaluate(api: &Api, headers: &HeaderMap, asked: &[Body]) -> Result<(bool, Vec<Limited>), ApiError> {
-    if api.readiness.index().is_err() {
+fn evaluate(api: &Api, head: Head<'_>, requests: &[LimitRequest<'_>]) -> Result<(bool, Vec<Limited>), ApiError> {
+    if !api.readiness.has_index() {
         return Err(ApiError::NotReady);
     }
     let now = clock::now();
-    let caller = caller::authenticate(&api.engine, headers, now)?;
-    let requests: Vec<LimitRequest<'_>> = asked
-        .iter()
-        .map(|body| LimitRequest {
-            name: &body.namespace,
-            identifier: &body.identifier,
-            limit: body.limit,
-            window_ms: body.duration,
-            cost: body.cost,
-        })
-        .collect();
-    let (passed, limited) = api.engine.rate_limit(&caller, &requests, now)?;
+    let (passed, limited) =
+        caller::authenticated(&api.engine, head.headers, now, |caller| api.engine.rate_limit(caller, requests, now))??;
     api.metrics.rate_limited(passed);
     Ok((passed, limited))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::form::random;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_direct_reading_takes_nothing_that_the_rules_refuse(bytes in random::bodies(&LIMIT)) {
+            random::agrees::<Body<'_>>(&bytes, &mut Value::Null, &LIMIT);
+        }
+    }
+
+    #[test]
+    fn what_clients_send_is_read_directly() {
+        for body in [
+            r#"{"namespace":"n","identifier":"i","limit":1,"duration":1000}"#,
+            r#"{"namespace":"n","identifier":"i","limit":9223372036854775807,"duration":2592000000,"cost":0}"#,
+        ] {
+            assert!(random::agrees::<Body<'_>>(body.as_bytes(), &mut Value::Null, &LIMIT), "{body}");
+        }
+    }
 }

@@ -1,254 +1,143 @@
 //! `POST /v2/keys.verifyKey`.
 
-use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
-use keyplane_core::hash::KeyHash;
-use keyplane_core::plan::{Configured, Requested};
-use keyplane_core::record::{IdentityRecord, KeyRecord};
-use keyplane_core::time::Millis;
-use keyplane_core::verify::Code;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use axum::http::Response;
+use keyplane_core::key;
+use keyplane_core::plan::Requested;
+use keyplane_core::prefixed::{NotPrefixed, Prefixed};
+use serde::Deserialize;
+use serde_json::Value;
 
+use crate::answer;
 use crate::clock;
-use crate::engine::{self, EvaluatedLimit, Permissions, Verdict};
-use crate::http::body::Parsed;
-use crate::http::envelope::Answer;
+use crate::engine::{self, Found, Permissions};
+use crate::http::body::{self, Credentials, RequestBody};
+use crate::http::caller::{self, Head};
+use crate::http::content::{self, Content};
 use crate::http::error::ApiError;
+use crate::http::form::{Count, List, Text, present};
+use crate::http::request_id::RequestId;
 use crate::http::schema::{Field, Rule};
-use crate::http::wanted::{WantedLimit, one};
-use crate::http::{Api, body, caller, payment};
+use crate::http::wanted::{self, one};
+use crate::http::{Api, payment};
 
-const ANY_COUNT: Rule = Rule::Integer { min: 0, max: i64::MAX };
+type Key<'a> = Text<'a, 1, 512>;
+type Tag<'a> = Text<'a, 1, 512>;
+type Tags<'a> = List<Tag<'a>, 0, 20>;
+type Query<'a> = Text<'a, 1, 1000>;
+type Cost = Count<0, 1_000_000_000_000>;
+type WantedLimit<'a> = wanted::WantedLimit<'a, 3, { i64::MAX }>;
+/// As many as one multiLimit; each is a counter to lock.
+type WantedLimits<'a> = List<WantedLimit<'a>, 0, 100>;
+type MigrationId<'a> = Text<'a, 0, 256>;
+type KeyspaceId<'a> = Text<'a, 1, 255>;
+type KeyspaceIds<'a> = List<KeyspaceId<'a>, 0, 100>;
 
 const BODY: Rule = Rule::Object {
     open: false,
     fields: &[
-        Field::required("key", Rule::Text { min: 1, max: 512 }),
-        Field::optional("tags", Rule::List { min: 0, max: 20, item: &Rule::Text { min: 1, max: 512 } }),
-        Field::optional("permissions", Rule::Text { min: 1, max: 1000 }),
-        Field::optional(
-            "credits",
-            Rule::Object {
-                open: false,
-                fields: &[Field::required("cost", Rule::Integer { min: 0, max: 1_000_000_000_000 })],
-            },
-        ),
-        Field::optional(
-            "ratelimits",
-            Rule::List {
-                min: 0,
-                max: 100, // as many as one multiLimit; each is a counter to lock
-                item: &Rule::Object {
-                    open: true,
-                    fields: &[
-                        Field::required("name", Rule::Text { min: 3, max: 255 }),
-                        Field::optional("cost", ANY_COUNT),
-                        Field::optional("limit", ANY_COUNT),
-                        Field::optional("duration", ANY_COUNT),
-                    ],
-                },
-            },
-        ),
-        Field::optional("migrationId", Rule::Text { min: 0, max: 256 }),
-        Field::optional("keyspaces", Rule::List { min: 0, max: 100, item: &Rule::Text { min: 1, max: 255 } }),
+        Field::required("key", Key::RULE),
+        Field::optional("tags", Tags::rule(&Tag::RULE)),
+        Field::optional("permissions", Query::RULE),
+        Field::optional("credits", Rule::Object { open: false, fields: &[Field::required("cost", Cost::RULE)] }),
+        Field::optional("ratelimits", WantedLimits::rule(&WantedLimit::RULE)),
+        Field::optional("migrationId", MigrationId::RULE),
+        Field::optional("keyspaces", KeyspaceIds::rule(&KeyspaceId::RULE)),
     ],
 };
 
-/// What this version reads of the body; the rest (`tags`, `migrationId`) is checked and not used yet.
-#[derive(Deserialize)]
-struct Body {
-    key: String,
-    permissions: Option<String>,
-    #[serde(default)]
-    keyspaces: Vec<String>,
-    #[serde(default)]
-    ratelimits: Vec<WantedLimit>,
-    #[serde(default)]
-    credits: Credits,
+/// The body.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Body<'a> {
+    #[serde(borrow)]
+    key: Key<'a>,
+    #[serde(borrow, default)]
+    tags: Tags<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    permissions: Option<Query<'a>>,
+    #[serde(default, deserialize_with = "present")]
+    credits: Option<Credits>,
+    #[serde(borrow, default)]
+    ratelimits: WantedLimits<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    migration_id: Option<MigrationId<'a>>,
+    #[serde(borrow, default)]
+    keyspaces: KeyspaceIds<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Credits {
-    cost: u64,
+    cost: Cost,
 }
 
-impl Default for Credits {
-    fn default() -> Self {
-        Self { cost: one() }
+/// Any answer of the operation.
+pub(crate) async fn answer(api: &Api, head: Head<'_>, body: impl RequestBody) -> Response<Content> {
+    match verify(api, head, body).await {
+        Ok(answer) => answer,
+        Err(error) => error.answer(head.headers).map(Content::from),
     }
 }
 
-/// `data` of the answer. What is empty is left out, never null.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Data<'a> {
-    valid: bool,
-    code: Code,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    key: Option<KeyData<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct KeyData<'a> {
-    key_id: &'a str,
-    keyspace_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    meta: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires: Option<Millis>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    credits: Option<u64>,
-    enabled: bool,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    permissions: &'a [std::sync::Arc<str>],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    roles: &'a [std::sync::Arc<str>],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    identity: Option<IdentityData<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    ratelimits: Vec<LimitData<'a>>,
-}
-
-/// A limit that was evaluated.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LimitData<'a> {
-    id: &'a str,
-    name: &'a str,
-    limit: u64,
-    duration: i64,
-    remaining: u64,
-    reset: Millis,
-    exceeded: bool,
-    auto_apply: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct IdentityData<'a> {
-    id: &'a str,
-    external_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    meta: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    ratelimits: Vec<ConfiguredData<'a>>,
-}
-
-/// A limit of an identity, as it is configured.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ConfiguredData<'a> {
-    id: &'a str,
-    name: &'a str,
-    limit: u64,
-    duration: i64,
-    auto_apply: bool,
-}
-
-pub(crate) async fn handle(State(api): State<Api>, request: Request) -> Response {
-    let (headers, result) = match body::parse::<Body>(request, &BODY).await {
-        Ok(parsed) => {
-            let result = match verify(&api, &parsed) {
-                Ok(verdict) => Ok(payment::paid(&api, verdict, parsed.body.credits.cost).await),
-                Err(error) => Err(error),
-            };
-            (parsed.headers, result)
-        }
-        Err((headers, error)) => (headers, Err(error)),
-    };
-    match result {
-        Ok(verdict) => {
-            api.metrics.verified(verdict.code);
-            Answer::new(Data::from(&verdict)).into_response()
-        }
-        Err(error) => error.answer(&headers),
-    }
-}
-
-fn verify(api: &Api, Parsed { headers, client, body }: &Parsed<Body>) -> Result<Verdict, ApiError> {
-    if api.readiness.index().is_err() {
+async fn verify(api: &Api, head: Head<'_>, body: impl RequestBody) -> Result<Response<Content>, ApiError> {
+    let bytes = body::read(body, body::MAX_BYTES).await?;
+    let mut slow = Value::Null;
+    let body: Body<'_> = body::parse(head.headers, &bytes, &mut slow, &BODY, Credentials::Required)?;
+    if !api.readiness.has_index() {
         return Err(ApiError::NotReady);
     }
-    let now = clock::now();
-    let caller = caller::authenticate(&api.engine, headers, now)?;
-    let keyspaces: Vec<&str> = body.keyspaces.iter().map(String::as_str).collect();
+    let keyspaces: Vec<&str> = body.keyspaces.iter().map(|id| &**id).collect();
     let limits: Vec<Requested<'_>> = body.ratelimits.iter().map(WantedLimit::requested).collect();
     let request = engine::Request {
         limits: &limits,
-        client: *client,
-        hash: KeyHash::of(&body.key),
+        client: caller::client(head),
+        hash: key::presented(&body.key),
+        prefixed: body.prefixed(),
         permissions: body.permissions.as_deref().map(Permissions::Text),
         keyspaces: &keyspaces,
-        cost: body.credits.cost,
+        cost: body.credits.as_ref().map_or_else(one, |credits| credits.cost.unsigned()),
     };
-    Ok(api.engine.verify(&caller, &request, now)?)
+    let (mut found, now) = (Found::default(), clock::now());
+    let mut verdict = caller::authenticated(&api.engine, head.headers, now, |caller| {
+        api.engine.verify(caller, &request, &mut found, now)
+    })??;
+    payment::paid(api, &mut verdict, request.cost).await;
+    api.metrics.verified(verdict.code);
+    let request_id = RequestId::new();
+    let tags = body.tags.iter().map(|tag| &**tag);
+    api.engine.concluded(&verdict, request_id.as_str(), tags, request.cost, now);
+    Ok(content::json(answer::v2::verdict(&request_id, &verdict)))
 }
 
-impl<'a> From<&'a Verdict> for Data<'a> {
-    fn from(verdict: &'a Verdict) -> Self {
-        let key = verdict.record.as_deref().map(|record| KeyData::new(record, verdict));
-        Self { valid: verdict.code == Code::Valid, code: verdict.code, key }
+impl Body<'_> {
+    /// The key taken apart, for a request that names a migration. What can't be a key is hashed neither so nor whole.
+    fn prefixed(&self) -> Option<Result<Prefixed, NotPrefixed>> {
+        let migration = self.migration_id.as_deref().filter(|migration| !migration.is_empty())?;
+        key::may_be_key(&self.key).then(|| Prefixed::read(&self.key, migration))
     }
 }
 
-impl<'a> KeyData<'a> {
-    fn new(record: &'a KeyRecord, verdict: &'a Verdict) -> Self {
-        Self {
-            key_id: &record.id,
-            keyspace_id: &record.keyspace_id,
-            name: record.display_name.as_deref(),
-            meta: record.meta.as_deref(),
-            expires: record.expires,
-            credits: verdict.credits,
-            enabled: record.enabled,
-            permissions: &record.permissions,
-            roles: &record.roles,
-            identity: record.identity.as_deref().map(|identity| IdentityData::new(identity, record)),
-            ratelimits: verdict.limits.iter().map(LimitData::from).collect(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::form::random;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_direct_reading_takes_nothing_that_the_rules_refuse(bytes in random::bodies(&BODY)) {
+            random::agrees::<Body<'_>>(&bytes, &mut Value::Null, &BODY);
         }
     }
-}
 
-impl<'a> From<&'a EvaluatedLimit> for LimitData<'a> {
-    fn from(limit: &'a EvaluatedLimit) -> Self {
-        Self {
-            id: &limit.id,
-            name: &limit.name,
-            limit: limit.limit,
-            duration: limit.window_ms,
-            remaining: limit.decision.remaining,
-            reset: limit.decision.reset,
-            exceeded: !limit.decision.allowed,
-            auto_apply: limit.auto_apply,
-        }
-    }
-}
-
-impl<'a> IdentityData<'a> {
-    /// The identity with those of its limits that no limit of the key shadows.
-    fn new(identity: &'a IdentityRecord, record: &'a KeyRecord) -> Self {
-        let limits = identity.limits.iter().filter(|limit| !record.own_limits.iter().any(|own| own.name == limit.name));
-        Self {
-            id: &identity.id,
-            external_id: &identity.external_id,
-            meta: identity.meta.as_deref(),
-            ratelimits: limits.map(ConfiguredData::from).collect(),
-        }
-    }
-}
-
-impl<'a> From<&'a Configured> for ConfiguredData<'a> {
-    fn from(limit: &'a Configured) -> Self {
-        Self {
-            id: &limit.id,
-            name: &limit.name,
-            limit: limit.rule.limit.count(),
-            duration: limit.rule.limit.window_ms(),
-            auto_apply: limit.auto_apply,
+    #[test]
+    fn what_clients_send_is_read_directly() {
+        for body in [
+            r#"{"key":"k"}"#,
+            r#"{"key":"a \"quoted\" key","tags":["a=b"],"permissions":"a AND b","credits":{"cost":0},"migrationId":"m"}"#,
+            r#"{"keyspaces":["api_1"],"ratelimits":[{"name":"requests","cost":2},{"name":"own","limit":1,"duration":1000}],"key":"k"}"#,
+        ] {
+            assert!(random::agrees::<Body<'_>>(body.as_bytes(), &mut Value::Null, &BODY), "{body}");
         }
     }
 }
