@@ -5,7 +5,7 @@
 //!                spends what the disk gave up     ahead    one flush for all
 //! ```
 //! A balance outlives its key's record: changes of the index lose nothing. It is set anew when its owner writes another opening, filled
-//! up by the calendar, and forgotten only by [`Balances::forget`].
+//! up by the calendar, and forgotten a day after the last key that it belongs to is gone ([`Balances::gone`]).
 //!
 //! **What a crash costs.** The disk gives credits up in blocks before memory spends them (see `entry.rs`), so nothing is ever given twice.
 //! After `kill -9` the owner has lost at most the blocks that were not used up: 3/32 of the balance or 6,144 credits, whichever is less,
@@ -16,6 +16,7 @@
 
 mod balance;
 mod entry;
+mod gone;
 mod journal;
 mod store;
 mod table;
@@ -31,6 +32,7 @@ use tokio::sync::watch;
 
 use self::balance::Balance;
 use self::entry::{Attempt, Entry};
+use self::gone::Gone;
 use self::journal::Journal;
 pub use self::store::JournalError;
 use self::store::Store;
@@ -46,6 +48,7 @@ pub struct Balances {
     journal: Option<Journal>,
     max_per_shard: usize,
     refused: AtomicU64,
+    gone: Gone,
 }
 
 /// The answer to spending.
@@ -97,6 +100,7 @@ impl Balances {
             journal: None,
             max_per_shard: Table::share(MAX_BALANCES),
             refused: AtomicU64::new(0),
+            gone: Gone::default(),
         }
     }
 
@@ -149,8 +153,34 @@ impl Balances {
         balance.left
     }
 
-    /// Forgets the balance of a key that is gone for good.
-    pub fn forget(&self, counter: CounterId) {
+    /// The last keys of these balances are gone. They are kept for a day, and go on if a key of theirs returns; [`Balances::forget_gone`] forgets
+    /// them then.
+    pub fn gone(&self, counters: impl Iterator<Item = CounterId>, now: Millis) {
+        self.gone.mark(counters, now);
+    }
+
+    /// All balances that are held are of keys that are gone, unless [`Balances::there`] says otherwise: the first word of whoever knows the keys,
+    /// about balances that were read from the disk.
+    pub fn all_gone(&self, now: Millis) {
+        for mut shard in self.table.shards() {
+            let counters: Vec<CounterId> = shard.entries().map(|entry| entry.counter).collect();
+            // Not under both locks: forgetting takes them the other way round.
+            drop(shard);
+            self.gone.mark(counters.into_iter(), now);
+        }
+    }
+
+    /// These balances have a key.
+    pub fn there(&self, counters: impl Iterator<Item = CounterId>) {
+        self.gone.unmark(counters);
+    }
+
+    /// Forgets balances whose keys were gone for a day, in memory and on the disk. Cost: a walk over those that are gone.
+    pub fn forget_gone(&self, now: Millis) {
+        self.gone.forget(now, |counter| self.forget(counter));
+    }
+
+    fn forget(&self, counter: CounterId) {
         let mut shard = self.table.shard(counter);
         if shard.remove(counter)
             && let Some(journal) = &self.journal

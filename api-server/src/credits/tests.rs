@@ -101,21 +101,47 @@ fn one_process_at_a_time_has_the_journal() {
 }
 
 #[test]
-fn a_key_that_is_gone_for_good_leaves_nothing() {
+fn a_key_that_is_gone_for_a_day_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let (gone, stays) = (record("gone", 10), record("stays", 10));
     let balances = open(&directory);
     for credits in [&gone, &stays] {
         assert_eq!(spend(&balances, credits, 4, Millis(0)), Ok(6));
     }
-    balances.forget(gone.counter);
-    balances.forget(record("unknown", 1).counter);
+    balances.gone([gone.counter, record("unknown", 1).counter].into_iter(), Millis(0));
+    balances.forget_gone(Millis(DAY - 1));
+    assert_eq!(balances.held().balances, 2, "not yet");
+    balances.forget_gone(Millis(DAY));
     assert_eq!(balances.held().balances, 1);
     balances.close().unwrap();
     drop(balances);
     let balances = open(&directory);
     assert_eq!((balances.held().balances, balances.peek(&stays, Millis(0))), (1, 6));
-    assert_eq!(spend(&balances, &gone, 4, Millis(0)), Ok(6), "another key of that id starts afresh");
+    assert_eq!(spend(&balances, &gone, 4, Millis(DAY)), Ok(6), "another key of that id starts afresh");
+}
+
+#[test]
+fn a_key_that_returns_is_not_given_its_opening_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let credits = record("k", 10);
+    let balances = open(&directory);
+    assert_eq!(spend(&balances, &credits, 4, Millis(0)), Ok(6));
+    balances.gone([credits.counter].into_iter(), Millis(0));
+    assert_eq!(spend(&balances, &credits, 1, Millis(1)), Ok(5), "a request that found the key before it was gone");
+    balances.there([credits.counter].into_iter());
+    balances.forget_gone(Millis(2 * DAY));
+    assert_eq!(spend(&balances, &credits, 1, Millis(2 * DAY)), Ok(4));
+    balances.gone([credits.counter].into_iter(), Millis(3 * DAY));
+    balances.close().unwrap();
+    drop(balances);
+    // Gone while no one looked: the day begins when the keys are known.
+    let balances = open(&directory);
+    balances.all_gone(Millis(9 * DAY));
+    balances.forget_gone(Millis(10 * DAY - 1));
+    assert_eq!(balances.peek(&credits, Millis(9 * DAY)), 4);
+    balances.there([credits.counter].into_iter());
+    balances.forget_gone(Millis(99 * DAY));
+    assert_eq!(balances.peek(&credits, Millis(99 * DAY)), 4);
 }
 
 #[test]

@@ -174,3 +174,6 @@ fn fixed(objects: Vec<Object>) -> Watch {
         std::iter::once(Event::Restarted).chain(objects.into_iter().map(Event::Applied)).chain([Event::Listed]);
     stream::iter(listing.map(Ok)).chain(stream::pending()).boxed()
 }
+
+#[cfg(test)]
+mod tests;
