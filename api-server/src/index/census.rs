@@ -33,11 +33,20 @@ pub struct Count {
     pub digest: Fingerprint,
 }
 
+/// The keys of one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its keyspaces that have keys, in the order of their names.
+    pub keyspaces: Vec<(Keyspace, Count)>,
+}
+
 /// All that the index holds, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
-    /// Keys, by namespace and keyspace, in the order of their names.
-    pub namespaces: Vec<(Arc<str>, Vec<(Keyspace, Count)>)>,
+    /// Keys, by namespace, in the order of their names.
+    pub namespaces: Vec<Namespace>,
     /// The digest of everything that is no key: root keys and named limits.
     pub rest: Fingerprint,
     /// Root keys, each hash counted.
@@ -104,10 +113,12 @@ impl Census {
     }
 
     /// For a page.
-    pub(super) fn namespaces(&self) -> Vec<(Arc<str>, Vec<(Keyspace, Count)>)> {
-        let keyspaces =
-            |held: &BTreeMap<Keyspace, Count>| held.iter().map(|(name, count)| (name.clone(), *count)).collect();
-        self.0.iter().map(|(namespace, held)| (namespace.clone(), keyspaces(held))).collect()
+    pub(super) fn namespaces(&self) -> Vec<Namespace> {
+        let copy = |(name, keyspaces): (&Arc<str>, &BTreeMap<Keyspace, Count>)| Namespace {
+            name: name.clone(),
+            keyspaces: keyspaces.iter().map(|(keyspace, count)| (keyspace.clone(), *count)).collect(),
+        };
+        self.0.iter().map(copy).collect()
     }
 }
 

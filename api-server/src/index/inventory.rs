@@ -94,8 +94,8 @@ mod tests {
         let index = Index::default();
         index.apply(vec![put(0, "a", None), put(0, "b", None), put(1, "a", None)]);
         let before = index.inventory().namespaces;
-        assert_eq!(before.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["team-0", "team-1"]);
-        assert_eq!(before[0].1[0].1.keys, 2);
+        assert_eq!(before.iter().map(|namespace| &*namespace.name).collect::<Vec<_>>(), ["team-0", "team-1"]);
+        assert_eq!(before[0].keyspaces[0].1.keys, 2);
         // From here on the writer keeps it.
         index.apply(vec![put(0, "a", Some(7)), remove(1, "a"), put(1, "c", None)]);
         let changed = index.inventory();

@@ -5,7 +5,7 @@
 //! ```
 //! Readers load the snapshot of one shard and look into a sorted list: no lock, no shared write, no eviction, no miss that would mean
 //! "ask someone". The one writer (the feed) copies the touched shard, changes the copy and swaps it in.
-//! **Cost**: a lookup is one multiplication (SHA-256 is uniform already) and touches two cache lines that are cold, entry and record; a change
+//! **Cost**: a lookup is two multiplications (SHA-256 is uniform already) and touches two cache lines that are cold, entry and record; a change
 //! of one key among a million copies about 60 entries of 16 bytes.
 
 mod callers;
@@ -25,7 +25,7 @@ use keyplane_core::time::Millis;
 
 use self::callers::Callers;
 use self::census::Census;
-pub use self::census::{Count, Inventory, Keyspace, Shards};
+pub use self::census::{Count, Inventory, Keyspace, Namespace, Shards};
 pub use self::limits::{Exception, NamedLimit, NamedLimits};
 use self::seed::Seed;
 use self::shard::{Shard, Tag};
