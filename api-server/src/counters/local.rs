@@ -7,6 +7,8 @@
 //! is that of the sequential oracle; locks are held for well under a microsecond and never across a wait. Threads meet only where
 //! their counters share a shard.
 
+mod hottest;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -17,20 +19,27 @@ use keyplane_core::counter_id::CounterId;
 use keyplane_core::limit::{Batch, CounterState, Decision, Item};
 use keyplane_core::time::Millis;
 
+pub use self::hottest::Hot;
+use super::account::{Account, Keys, MAX_PER_KEY, Namespaces, Refusal};
 use super::{Counters, NeedsLease};
 
 const SHARDS: usize = 256;
-/// Counters held at once. An entry takes about 100 bytes of table, so 4 million of them hold 400 MB: what a flood of made-up identifiers
-/// can take at the most. Beyond it new counters are refused, which errs on the strict side; known ones go on.
+/// Counters held at once. An entry takes 65 bytes and a table is 44 to 88 % full: 4 million of them hold 300 to 600 MB, what a flood of
+/// made-up identifiers can take at the most. Beyond it new counters are refused, which errs on the strict side; known ones go on.
+/// [Accounts](super::account) end at their shares before.
 const MAX_COUNTERS: usize = 4_000_000;
 /// A counter is kept this long after its time is over, in milliseconds: a clock that is set back by less admits nothing twice.
 const KEEP_MS: i64 = 60_000;
+/// A shard without room is searched for what is over no more often than this, in milliseconds: a search costs some 50 µs, and a flood
+/// would make one for each request.
+const SEARCH_EVERY_MS: u64 = 1_000;
 
 /// See the module.
 pub struct Local {
     shards: Box<[Mutex<Shard>]>,
     max_per_shard: usize,
-    refused: AtomicU64,
+    keys: Keys,
+    refused: [AtomicU64; 3],
     forgotten: AtomicU64,
 }
 
@@ -39,18 +48,38 @@ pub struct Local {
 pub struct Held {
     /// Counters with a running count.
     pub counters: usize,
+    /// Bytes of the tables that hold them, empty places included.
+    pub bytes: usize,
     /// Requests refused because no new counter could be held.
-    pub refused: u64,
+    pub refused: Refused,
     /// Counters forgotten because their time was over.
     pub forgotten: u64,
 }
 
-type Shard = HashMap<CounterId, Counter, BuildHasherDefault<Uniform>>;
+/// Requests refused, by what had no room for another counter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// The whole table.
+    pub full: u64,
+    /// The namespace's share.
+    pub namespace: u64,
+    /// The key's.
+    pub key: u64,
+}
+
+struct Shard {
+    table: Table,
+    namespaces: Namespaces,
+    searched: Option<Millis>,
+}
+
+type Table = HashMap<CounterId, Counter, BuildHasherDefault<Uniform>>;
 
 struct Counter {
     state: CounterState,
     /// From when on the state changes no decision.
     forget_at: Millis,
+    account: Account,
 }
 
 impl Default for Local {
@@ -60,22 +89,37 @@ impl Default for Local {
 }
 
 impl Local {
-    fn with_capacity(counters: usize) -> Self {
+    /// Holds at most so many counters, in whole hundreds; the usual number is that of [`Self::default`].
+    pub fn with_capacity(counters: usize) -> Self {
+        Self::with_capacities(counters, MAX_PER_KEY)
+    }
+
+    fn with_capacities(counters: usize, per_key: u32) -> Self {
+        let shard = || Shard { table: Table::default(), namespaces: Namespaces::default(), searched: None };
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
             max_per_shard: counters.div_ceil(SHARDS),
-            refused: AtomicU64::new(0),
+            keys: Keys::new(per_key),
+            refused: Default::default(),
             forgotten: AtomicU64::new(0),
         }
     }
 
     /// What is held now. Cost: takes each lock once.
     pub fn held(&self) -> Held {
-        Held {
-            counters: self.shards.iter().map(|shard| lock(shard).len()).sum(),
-            refused: self.refused.load(Ordering::Relaxed),
+        let [full, namespace, key] = self.refused.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let mut held = Held {
+            refused: Refused { full, namespace, key },
             forgotten: self.forgotten.load(Ordering::Relaxed),
+            ..Held::default()
+        };
+        for shard in &self.shards {
+            let shard = lock(shard);
+            held.counters += shard.table.len();
+            // One byte of the table's own beside each place.
+            held.bytes += shard.table.capacity() * (size_of::<(CounterId, Counter)>() + 1);
         }
+        held
     }
 
     /// Forgets counters whose time is over, in one shard of those that `round` counts through: a bounded piece of work, so that no
@@ -87,18 +131,27 @@ impl Local {
     }
 
     fn forget_expired(&self, shard: &mut Shard, now: Millis) {
-        let before = shard.len();
-        shard.retain(|_, counter| counter.forget_at.plus(KEEP_MS) > now);
+        let Shard { table, namespaces, searched } = shard;
+        *searched = Some(now);
+        let before = table.len();
+        table.retain(|_, counter| {
+            let keep = counter.forget_at.plus(KEEP_MS) > now;
+            if !keep {
+                namespaces.forgotten(counter.account.namespace);
+                counter.account.key.iter().for_each(|key| self.keys.forgotten(*key));
+            }
+            keep
+        });
         // A shard that a flood has blown up gives its memory back.
-        if shard.len() < shard.capacity() / 4 {
-            shard.shrink_to_fit();
+        if table.len() < table.capacity() / 4 {
+            table.shrink_to_fit();
         }
-        self.forgotten.fetch_add((before - shard.len()) as u64, Ordering::Relaxed);
+        self.forgotten.fetch_add((before - table.len()) as u64, Ordering::Relaxed);
     }
 }
 
 impl Counters for Local {
-    fn evaluate(&self, items: &[Item], now: Millis) -> Result<Batch, NeedsLease> {
+    fn evaluate(&self, account: Account, items: &[Item], now: Millis) -> Result<Batch, NeedsLease> {
         let mut locked = Locked::new(&self.shards, items);
         let mut decisions = Vec::with_capacity(items.len());
         let mut passed = true;
@@ -107,14 +160,14 @@ impl Counters for Local {
             passed &= decision.allowed;
             decisions.push(decision);
         }
-        if passed && !self.make_room(&mut locked, items, now) {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+        if let Some(refusal) = passed.then(|| self.no_room(&mut locked, account, items, now)).flatten() {
+            self.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
             let refused =
                 |item: &Item| Decision { allowed: false, remaining: 0, reset: now.plus(item.rule.limit.window_ms()) };
             return Ok(Batch { passed: false, items: items.iter().map(refused).collect() });
         }
         if passed {
-            locked.count(items, now);
+            self.count(&mut locked, account, items, now);
         } else {
             for (item, decision) in items.iter().zip(&mut decisions).filter(|(_, decision)| decision.allowed) {
                 // The batch's cost is given back.
@@ -126,17 +179,60 @@ impl Counters for Local {
 }
 
 impl Local {
-    /// Whether every counter that the batch would begin can be held.
-    fn make_room(&self, locked: &mut Locked<'_>, items: &[Item], now: Millis) -> bool {
-        items.iter().filter(|item| item.cost > 0).all(|item| {
-            let max = self.max_per_shard;
+    /// Why a counter that the batch would begin can't be held, if one can't.
+    fn no_room(&self, locked: &mut Locked<'_>, account: Account, items: &[Item], now: Millis) -> Option<Refusal> {
+        items.iter().filter(|item| item.cost > 0).find_map(|item| {
             let shard = locked.shard(item.counter);
-            if shard.contains_key(&item.counter) || shard.len() < max {
-                return true;
+            if shard.table.contains_key(&item.counter) {
+                return None;
+            }
+            let refusal = self.refusal(shard, account)?;
+            if shard.searched.is_some_and(|searched| searched.0.abs_diff(now.0) < SEARCH_EVERY_MS) {
+                return Some(refusal);
             }
             self.forget_expired(shard, now);
-            shard.len() < max
+            self.refusal(shard, account)
         })
+    }
+
+    fn refusal(&self, shard: &Shard, account: Account) -> Option<Refusal> {
+        let free = self.max_per_shard.saturating_sub(shard.table.len());
+        if free == 0 {
+            Some(Refusal::Full)
+        } else if !shard.namespaces.has_room(account.namespace, free) {
+            Some(Refusal::Namespace)
+        } else if account.key.is_some_and(|key| !self.keys.has_room(key)) {
+            Some(Refusal::Key)
+        } else {
+            None
+        }
+    }
+
+    /// Counts the whole batch. Each item leaves its counter with the batch's total on it, so the states are worked out before any is
+    /// written; where two items share a counter the last one's rule gives the form.
+    fn count(&self, locked: &mut Locked<'_>, account: Account, items: &[Item], now: Millis) {
+        let states: Vec<CounterState> =
+            items.iter().map(|item| locked.decide(item, total_cost(items, item.counter), now).0).collect();
+        for (item, state) in items.iter().zip(states) {
+            if total_cost(items, item.counter) == 0 {
+                continue;
+            }
+            let forget_at = state.forgettable_from(&item.rule);
+            let Shard { table, namespaces, .. } = locked.shard(item.counter);
+            match table.entry(item.counter) {
+                Entry::Occupied(mut place) => {
+                    let counter = place.get_mut();
+                    counter.state = state;
+                    // A shorter window would forget what a longer one still needs.
+                    counter.forget_at = counter.forget_at.max(forget_at);
+                }
+                Entry::Vacant(place) => {
+                    place.insert(Counter { state, forget_at, account });
+                    namespaces.begun(account.namespace);
+                    account.key.iter().for_each(|key| self.keys.begun(*key));
+                }
+            }
+        }
     }
 }
 
@@ -158,29 +254,8 @@ impl<'a> Locked<'a> {
     }
 
     fn decide(&mut self, item: &Item, cost: u64, now: Millis) -> (CounterState, Decision) {
-        let state = self.shard(item.counter).get(&item.counter).map(|counter| counter.state).unwrap_or_default();
+        let state = self.shard(item.counter).table.get(&item.counter).map(|counter| counter.state).unwrap_or_default();
         state.decide(&item.rule, cost, now)
-    }
-
-    /// Counts the whole batch. Each item leaves its counter with the batch's total on it, so the states are worked out before any is
-    /// written; where two items share a counter the last one's rule gives the form.
-    fn count(&mut self, items: &[Item], now: Millis) {
-        let states: Vec<CounterState> =
-            items.iter().map(|item| self.decide(item, total_cost(items, item.counter), now).0).collect();
-        for (item, state) in items.iter().zip(states) {
-            if total_cost(items, item.counter) == 0 {
-                continue;
-            }
-            let counter = Counter { state, forget_at: state.forgettable_from(&item.rule) };
-            match self.shard(item.counter).entry(item.counter) {
-                Entry::Occupied(mut place) => {
-                    // A shorter window would forget what a longer one still needs.
-                    let forget_at = counter.forget_at.max(place.get().forget_at);
-                    place.insert(Counter { forget_at, ..counter });
-                }
-                Entry::Vacant(place) => drop(place.insert(counter)),
-            }
-        }
     }
 }
 

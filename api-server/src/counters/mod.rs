@@ -4,21 +4,24 @@
 //! that must first get a lease from a counter's owner says so, and the caller (which may wait) asks again. What it does inside, such as
 //! reserving on each counter and then committing or releasing, is its own affair.
 
+mod account;
 mod local;
 
 use keyplane_core::counter_id::CounterId;
 use keyplane_core::limit::{Batch, Item};
 use keyplane_core::time::Millis;
 
-pub use local::{Held, Local};
+pub use account::Account;
+pub use local::{Held, Hot, Local, Refused};
 
 /// Counters of one process or of many.
 pub trait Counters: Send + Sync + 'static {
-    /// Decides about all items at once, exactly as [`keyplane_core::limit::evaluate_all`] does.
+    /// Decides about all items at once, exactly as [`keyplane_core::limit::evaluate_all`] does. Counters that begin with it are on this
+    /// account; where it may have no more, the whole batch is denied.
     ///
     /// # Errors
     /// [`NeedsLease`]: nothing was counted; get the leases and ask again.
-    fn evaluate(&self, items: &[Item], now: Millis) -> Result<Batch, NeedsLease>;
+    fn evaluate(&self, account: Account, items: &[Item], now: Millis) -> Result<Batch, NeedsLease>;
 }
 
 /// Counters of which this process may not give out more without asking their owner.

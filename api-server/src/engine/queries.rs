@@ -52,7 +52,7 @@ mod tests {
     fn queries_are_kept_up_to_a_weight() {
         let queries = Queries::with_capacity(100_000);
         for n in 0..10_000 {
-            queries.parsed(&format!("p.{n} AND {}", "q".repeat(n % 900))).unwrap();
+            queries.parsed(&format!("p.{n} AND {}", "q".repeat(1 + n % 900))).unwrap();
         }
         assert!(queries.parsed("not a query").is_err());
         queries.0.run_pending_tasks();
