@@ -43,6 +43,8 @@ impl KeyHash {
     pub fn parse(text: &str) -> Result<Self, ParseHashError> {
         let (bytes, encoding) = match text.len() {
             64 => (HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok(), "hex"),
+            // The decoder takes several padded pieces in a row; a hash is one.
+            44 if text.find('=') != Some(43) => return Err(ParseHashError::Encoding("base64")),
             44 => (BASE64.decode(text.as_bytes()).ok(), "base64"),
             43 => (BASE64_NOPAD.decode(text.as_bytes()).ok(), "base64"),
             other => return Err(ParseHashError::Length(other)),
@@ -90,6 +92,9 @@ mod tests {
         assert_eq!(KeyHash::parse("abc"), Err(ParseHashError::Length(3)));
         assert_eq!(KeyHash::parse(&"g".repeat(64)), Err(ParseHashError::Encoding("hex")));
         assert_eq!(KeyHash::parse(&"!".repeat(44)), Err(ParseHashError::Encoding("base64")));
+        // 20 bytes and 12 bytes, each as a text of its own.
+        let pieces = format!("{}={}", "A".repeat(27), "A".repeat(16));
+        assert_eq!(KeyHash::parse(&pieces), Err(ParseHashError::Encoding("base64")));
     }
 
     #[test]
