@@ -1,0 +1,5 @@
+//! The case `body` of keyplane-hostile.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| keyplane_hostile::body(bytes));
