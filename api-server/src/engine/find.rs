@@ -14,6 +14,15 @@ use crate::migration::Learnt;
 /// A key with the end of the hash under which it was found.
 pub(super) type Seen = (Arc<KeyRecord>, Option<Millis>);
 
+/// What is under a hash for the one who asks.
+enum Look {
+    /// Nothing.
+    Absent,
+    /// A key that is not there for this one.
+    Hidden,
+    Seen(Seen),
+}
+
 impl Engine {
     /// The key, if it is there for the one who asks. Cost: one search for a key that is found under its hash; for one that is not, a load
     /// more unless keys were migrated here.
@@ -25,20 +34,24 @@ impl Engine {
         now: Millis,
     ) -> Result<Option<Seen>, NotPrefixed> {
         let namespace = asker.namespace();
-        if let Some(seen) = self.look(asker, request, &hash) {
-            return Ok(seen);
+        match self.look(asker, request, &hash) {
+            Look::Seen(seen) => return Ok(Some(seen)),
+            Look::Hidden => return Ok(None),
+            Look::Absent => {}
         }
-        if let Some(lookup) = self.migrations.lookup_of(namespace, hash)
-            && let Some(seen) = self.look(asker, request, &lookup)
-        {
-            return Ok(seen.filter(|(record, _)| is_whole(record, lookup, hash)));
+        if let Some(lookup) = self.migrations.lookup_of(namespace, hash) {
+            match self.look(asker, request, &lookup) {
+                Look::Seen(seen) => return Ok(Some(seen).filter(|(record, _)| is_whole(record, lookup, hash))),
+                Look::Hidden => return Ok(None),
+                Look::Absent => {}
+            }
         }
         let Some(prefixed) = &request.prefixed else { return Ok(None) };
         let prefixed = prefixed.as_ref().map_err(|error| *error)?;
-        let seen = self.look(asker, request, &prefixed.lookup).flatten();
-        let Some((record, end)) = seen.filter(|(record, _)| is_whole(record, prefixed.lookup, hash)) else {
+        let Look::Seen((record, end)) = self.look(asker, request, &prefixed.lookup) else { return Ok(None) };
+        if !is_whole(&record, prefixed.lookup, hash) {
             return Ok(None);
-        };
+        }
         let learnt = || Learnt {
             namespace: record.namespace.clone(),
             object: record.object_name().into(),
@@ -51,11 +64,15 @@ impl Engine {
         Ok(is_the_one.then_some((record, end)))
     }
 
-    /// Outer `None`: no key under this hash; inner: none for the one who asks.
-    fn look(&self, asker: Asker<'_>, request: &Request<'_>, hash: &KeyHash) -> Option<Option<Seen>> {
-        self.index.key(asker.namespace(), hash, |entry| {
-            asker.sees(request, &entry.record).then(|| (entry.record.clone(), entry.valid_until))
-        })
+    fn look(&self, asker: Asker<'_>, request: &Request<'_>, hash: &KeyHash) -> Look {
+        let look = self.index.key(asker.namespace(), hash, |found| {
+            if asker.sees(request, found.record) {
+                Look::Seen((found.record.clone(), found.valid_until))
+            } else {
+                Look::Hidden
+            }
+        });
+        look.unwrap_or(Look::Absent)
     }
 
     /// Forgets a part of what was learnt of keys that are gone; all of it has its turn in some rounds.

@@ -89,7 +89,8 @@ pub struct Refused;
 /// See the module. Shared by all workers.
 pub struct Events {
     sink: Box<dyn EventSink>,
-    wants_events: bool,
+    /// Whether it wants events, or their number.
+    by_event: bool,
     buffers: Buffers,
     closed: AtomicBool,
     flushed: AtomicU64,
@@ -157,7 +158,7 @@ impl Events {
     /// Events for this sink.
     pub fn new(sink: impl EventSink) -> Self {
         Self {
-            wants_events: sink.wants_events(),
+            by_event: sink.wants_events(),
             sink: Box::new(sink),
             buffers: Buffers::default(),
             closed: AtomicBool::new(false),
@@ -173,7 +174,7 @@ impl Events {
             self.lost(Loss::Closed, 1);
             return;
         }
-        if !self.wants_events {
+        if !self.by_event {
             self.buffers.count();
         } else if let Some(full) = self.buffers.put(event()) {
             self.give(full);
@@ -207,7 +208,7 @@ impl Events {
             last_flush: (last_flush != i64::MIN).then_some(Millis(last_flush)),
             sinks: vec![SinkState {
                 name: self.sink.name(),
-                wants_events: self.wants_events,
+                wants_events: self.by_event,
                 last_error: self.sink.last_error(),
             }],
         }
