@@ -1,14 +1,18 @@
 //! The command line and the environment; nothing else of the api-server reads either.
 
+mod ops;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
 use keyplane_core::key::PlainKey;
 use zpages::logging::LogFormat;
+
+pub use self::ops::{OpsArgs, Readers};
 
 /// Verifies API keys from memory, alone with an embedded store or from the resources of a Kubernetes cluster.
 #[derive(Clone, Debug, Parser)]
@@ -20,6 +24,9 @@ pub struct Args {
     /// Address of health checks, metrics and z-pages.
     #[arg(long, env = "KEYPLANE_OPS_LISTEN", default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
     pub ops_listen: SocketAddr,
+    /// How these are served, and to whom.
+    #[command(flatten)]
+    pub ops: OpsArgs,
     /// Directory of the embedded store and, without a cluster, of the balances of credits; made when it is not there.
     #[arg(long, env = "KEYPLANE_DATA_DIR", default_value = "./keyplane-data", value_name = "DIR")]
     pub data_dir: PathBuf,
@@ -48,6 +55,9 @@ pub struct Args {
     /// What to log: a level, or directives such as `info,keyplane_api_server=debug`.
     #[arg(long, env = "KEYPLANE_LOG_FILTER", default_value = "info", value_name = "FILTER")]
     pub log_filter: String,
+    /// Serves `/debug` among the operational endpoints, as the components of Kubernetes do: CPU profiles, and the log level to change.
+    #[arg(long, env = "KEYPLANE_PROFILING", default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub profiling: bool,
 }
 
 /// Where keys come from.
@@ -106,6 +116,12 @@ pub enum ConfigError {
     /// A namespace whose keys this process doesn't have.
     #[error("--v1-namespace is `{0}`, which is not among --namespaces; add it there or name one of them")]
     V1Namespace(String),
+    /// Everyone on the network could read how the server is doing, and what it holds.
+    #[error(
+        "--ops-listen {0} can be reached from other machines, and without TLS anyone there could read the operational endpoints; give \
+         --ops-tls-cert-file and --ops-tls-private-key-file (and --ops-client-ca-file for who may read more than health), or a loopback address"
+    )]
+    OpsInTheClear(SocketAddr),
     /// Nothing to do.
     #[error("--roles is empty; write verify, control or both")]
     NoRole,
@@ -127,12 +143,18 @@ impl Args {
         if !cluster && !self.namespaces.is_empty() {
             return Err(ConfigError::NamespacesStandalone);
         }
+        self.readers()?;
         match &self.v1_namespace {
             Some(name) if !self.namespaces.is_empty() && !self.namespaces.contains(name) => {
                 Err(ConfigError::V1Namespace(name.clone()))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Who may read the operational endpoints.
+    pub fn readers(&self) -> Result<Readers, ConfigError> {
+        self.ops.readers(self.ops_listen, self.registry == RegistryChoice::Kubernetes)
     }
 
     /// The namespace of which the v1 API verifies keys; `None`: it verifies none. A cluster has many namespaces, and to open one of them to
@@ -187,6 +209,36 @@ mod tests {
         ] {
             let error = parse(arguments).unwrap_err();
             assert!(error.contains(expected) && !error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn operations_are_open_on_loopback_alone_and_the_clusters_to_judge_in_one() {
+        let cluster = ["--registry", "kubernetes"];
+        let (files, any) =
+            (["--ops-tls-cert-file", "c", "--ops-tls-private-key-file", "k"], ["--ops-listen", "0.0.0.0:1"]);
+        for (arguments, expected) in [
+            (&[][..], Readers::Everyone),
+            (&["--ops-listen", "[::1]:1"], Readers::Everyone),
+            (&files, Readers::Certified),
+            (&["--ops-client-ca-file", "a"], Readers::Certified),
+            (&[files.as_slice(), &any].concat(), Readers::Certified),
+            (&cluster, Readers::Delegated),
+            (&[cluster, any].concat(), Readers::Delegated),
+            (&[&cluster[..], &files, &any].concat(), Readers::Delegated),
+            (&[&cluster[..], &any, &["--ops-plain-http"]].concat(), Readers::Everyone),
+        ] {
+            assert_eq!(parse(arguments).unwrap().readers().unwrap(), expected, "{arguments:?}");
+        }
+        for (arguments, says) in [
+            (&any[..], "--ops-tls-cert-file"),
+            (&[&any[..], &["--ops-plain-http"]].concat(), "loopback"),
+            (&["--ops-listen", "192.0.2.7:8081"], "192.0.2.7:8081"),
+            (&["--ops-tls-cert-file", "c"], "--ops-tls-private-key-file"),
+            (&[&files[..], &["--ops-plain-http"]].concat(), "cannot be used with"),
+        ] {
+            let error = parse(arguments).unwrap_err();
+            assert!(error.contains(says), "{arguments:?}: {error}");
         }
     }
 

@@ -1,11 +1,15 @@
 //! The command line and the environment; nothing else of the operator reads either.
 
+mod ops;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use zpages::logging::LogFormat;
+
+pub use self::ops::OpsArgs;
 
 /// The image of verify pods when neither the pool nor `--verify-image` names one: the api-server of the operator's own version.
 const DEFAULT_VERIFY_IMAGE: &str = concat!("keyplane-api-server:", env!("CARGO_PKG_VERSION"));
@@ -41,6 +45,9 @@ pub struct RunArgs {
     /// Address of health checks, metrics and z-pages.
     #[arg(long, env = "KEYPLANE_OPERATOR_OPS_LISTEN", default_value = "127.0.0.1:8082", value_name = "ADDRESS")]
     pub ops_listen: SocketAddr,
+    /// How these are served, and to whom.
+    #[command(flatten)]
+    pub ops: OpsArgs,
     /// Namespaces to work in, separated by commas; absent: all.
     #[arg(long, env = "KEYPLANE_OPERATOR_WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACES")]
     pub watch_namespaces: Vec<String>,
@@ -65,6 +72,9 @@ pub struct RunArgs {
     /// What to log: a level, or directives such as `info,keyplane_operator=debug`.
     #[arg(long, env = "KEYPLANE_OPERATOR_LOG_FILTER", default_value = "info", value_name = "FILTER")]
     pub log_filter: String,
+    /// Serves `/debug` among the operational endpoints, as the components of Kubernetes do: CPU profiles, and the log level to change.
+    #[arg(long, env = "KEYPLANE_OPERATOR_PROFILING", default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub profiling: bool,
     /// The namespace that Kubernetes tells the pod through the downward API.
     #[arg(long, env = "POD_NAMESPACE", hide = true)]
     pub pod_namespace: Option<String>,

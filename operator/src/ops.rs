@@ -6,22 +6,37 @@
 use std::net::SocketAddr;
 
 use axum::Router;
+use kube::Client;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use zpages::{Check, Flags, Shutdown, ZPages};
+use zpages::access::Guard;
+use zpages::serve::{Certificate, CertificateError, Exposure};
+use zpages::{Build, Check, Flags, LogLevels, Shutdown, ZPages};
 
+use crate::config::RunArgs;
 use crate::crds::Presence;
 
-/// All routes of the listener.
-pub fn router(flags: Flags, presence: Presence, shutdown: &Shutdown, registry: Registry) -> Router {
-    ZPages::new("keyplane-operator", env!("CARGO_PKG_VERSION"))
+/// All routes of the listener. `debugging` adds those below `/debug`.
+pub fn router(
+    flags: Flags,
+    presence: Presence,
+    shutdown: &Shutdown,
+    registry: Registry,
+    debugging: Option<LogLevels>,
+) -> Router {
+    let mut pages = ZPages::new("keyplane-operator", env!("CARGO_PKG_VERSION"))
+        .build(Build::of_environment(option_env!("KEYPLANE_GIT_COMMIT"), option_env!("KEYPLANE_BUILD_DATE")))
+        .group("debug.keyplane.dev")
         .flags(flags)
+        .configz("keyplane-operator", "config.keyplane.dev/v1alpha1", "OperatorConfiguration")
         .check(Check::ready("resource-definitions", move || presence.check()))
         .check(shutdown.check())
-        .metrics(registry)
-        .router()
-        .fallback(zpages::not_found)
+        .metrics(registry);
+    if let Some(log_levels) = debugging {
+        pages = pages.debugging(log_levels);
+    }
+    pages.router().fallback(zpages::not_found)
 }
 
 /// Binds the address, so that a port that is taken is an error at once.
@@ -29,9 +44,23 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
+/// How the listener is exposed, as the flags say: in the clear, or over TLS to those whom the API server of `client` lets.
+pub fn exposure(args: &RunArgs, client: Client) -> Result<Exposure, CertificateError> {
+    let ops = &args.ops;
+    if ops.ops_plain_http {
+        return Ok(Exposure::plain());
+    }
+    let guard = Guard::delegated(client).with_client_ca_file(ops.ops_client_ca_file.clone())?;
+    let certificate = match (&ops.ops_tls_cert_file, &ops.ops_tls_private_key_file) {
+        (Some(chain), Some(key)) => Certificate::from_files(chain, key)?,
+        _ => Certificate::self_signed(["localhost".to_owned(), args.ops_listen.ip().to_string()])?,
+    };
+    Ok(Exposure::guarded(certificate, guard.with_always_allow_paths(&ops.ops_always_allow_paths)))
+}
+
 /// Serves until `stop`, then finishes requests under way.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await {
+pub async fn serve(listener: TcpListener, exposure: Exposure, router: Router, stop: CancellationToken) {
+    if let Err(error) = exposure.serve(listener, router, stop.cancelled_owned()).await {
         tracing::error!(error = %error, "the ops listener failed");
     }
 }

@@ -1,6 +1,8 @@
 //! The rights that the operator needs: what its code does, kept beside it. A test compares the chart with this list.
 
-pub use crate::verify_pool::build::{VERIFY_KINDS, VERIFY_VERBS};
+pub use crate::verify_pool::build::{
+    AUTH_DELEGATOR, AUTHENTICATION_NAMESPACE, AUTHENTICATION_READER, VERIFY_KINDS, VERIFY_VERBS,
+};
 
 /// Where a right is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,9 @@ pub struct Rule {
 const APPLIED: &[&str] = &["create", "get", "list", "patch", "watch"];
 const KEYPLANE: &str = "keyplane.dev";
 
-/// Everything that the operator may do, and nothing else.
+/// Everything that the operator may do, and nothing else, but for two roles of Kubernetes itself that it is bound to: [`AUTH_DELEGATOR`] and
+/// [`AUTHENTICATION_READER`]. Its own operational pages need them, and it binds verify pods to the same: rights that one does not have
+/// cannot be given to others.
 pub const RULES: &[Rule] = &[
     // Its own kinds, and all that verify pods read: rights that one does not have cannot be given to others.
     rule(KEYPLANE, &VERIFY_KINDS, &VERIFY_VERBS),

@@ -16,7 +16,8 @@ use prometheus_client::registry::Registry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use zpages::{Flags, Shutdown};
+use zpages::serve::CertificateError;
+use zpages::{Flags, LogLevels, Shutdown};
 
 use crate::config::RunArgs;
 use crate::context::Context;
@@ -50,6 +51,9 @@ pub enum Error {
         /// Why.
         reason: std::io::Error,
     },
+    /// A certificate or an authority for the operational endpoints can't be used.
+    #[error("failed to serve the operational endpoints over TLS (--ops-tls-cert-file, --ops-client-ca-file): {0}")]
+    Tls(#[from] CertificateError),
     /// The operating system gave no signal handlers.
     #[error("failed to set up the process: {0}")]
     Process(#[from] std::io::Error),
@@ -59,7 +63,7 @@ pub enum Error {
 }
 
 /// Runs the operator to its end and returns the exit code.
-pub async fn run(args: RunArgs, flags: Flags) -> Result<u8, Error> {
+pub async fn run(args: RunArgs, flags: Flags, log_levels: LogLevels) -> Result<u8, Error> {
     let mut signals = Signals::new()?;
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
@@ -69,8 +73,9 @@ pub async fn run(args: RunArgs, flags: Flags) -> Result<u8, Error> {
     let address = args.ops_listen;
     let listener = ops::bind(address).await.map_err(|reason| Error::Listen { address, reason })?;
     tracing::info!(ops.listen = %listener.local_addr()?, "serving health checks, metrics and z-pages");
-    let router = ops::router(flags, presence.clone(), &shutdown, registry);
-    let ops = tokio::spawn(ops::serve(listener, router, stop_ops.clone()));
+    let router = ops::router(flags, presence.clone(), &shutdown, registry, args.profiling.then_some(log_levels));
+    let exposure = ops::exposure(&args, client.clone())?;
+    let ops = tokio::spawn(ops::serve(listener, exposure, router, stop_ops.clone()));
 
     let code = tokio::select! {
         code = lead(args, client, presence, metrics, shutdown.clone(), signals.first()) => code?,

@@ -89,10 +89,10 @@ impl Cluster {
 
     async fn install_chart(&self) -> Result<()> {
         self.create_namespace(SYSTEM_NAMESPACE).await?;
-        let kubectl = self.kubectl().in_namespace(SYSTEM_NAMESPACE);
         let chart = workspace::root().join("charts/keyplane");
         let manifests = self.helm().template("keyplane", &chart, SYSTEM_NAMESPACE, &[]).await?;
-        kubectl.apply(&manifests).await.context("apply the rendered charts/keyplane")?;
+        // Every object names its namespace, and one lies in another.
+        self.kubectl().apply(&manifests).await.context("apply the rendered charts/keyplane")?;
         Ok(())
     }
 

@@ -21,12 +21,24 @@ const ATTEMPTS: usize = 3;
 /// From a change to the verdict at a pod: milliseconds when quiet, a lease and a restart of the operator when not.
 const VERDICT: Duration = Duration::from_secs(15);
 
+/// Opens the operations of both programs in the clear.
+const PLAIN_HTTP: [&str; 2] = ["KEYPLANE_OPS_PLAIN_HTTP", "KEYPLANE_OPERATOR_OPS_PLAIN_HTTP"];
+
+/// A client that takes any certificate: who is at the other end is known by the port.
+///
+/// # Errors
+/// When the certificate that it is to show cannot be used.
+pub fn http_client(builder: reqwest::ClientBuilder) -> Result<reqwest::Client> {
+    builder.no_proxy().danger_accept_invalid_certs(true).build().context("make an HTTP client")
+}
+
 /// What to start; each start takes free ports.
 #[derive(Clone, Debug)]
 pub struct Program {
     launch: Launch,
     has_listener: bool,
     listen: Option<(u16, u16)>,
+    is_tls: bool,
     // Removed when the last copy and the last server are gone.
     directory: Arc<Directory>,
 }
@@ -38,7 +50,15 @@ impl Program {
     /// # Errors
     /// When our programs do not compile.
     pub fn api_server() -> Result<Self> {
-        Self::new("api-server", &Binaries::build()?.api_server, true)
+        Self::api_server_at(&Binaries::build()?.api_server)
+    }
+
+    /// The same of a certain build, such as a release build in a test.
+    ///
+    /// # Errors
+    /// When its directory cannot be made.
+    pub fn api_server_at(program: &Path) -> Result<Self> {
+        Self::new("api-server", program, true)
     }
 
     /// `keyplane-operator`.
@@ -52,7 +72,7 @@ impl Program {
     fn new(name: &str, program: &Path, has_listener: bool) -> Result<Self> {
         let directory = Directory::temporary("keyplane-program-")?;
         let launch = Launch::new(name, program, directory.path()).env("RUST_BACKTRACE", "1").env("NO_COLOR", "1");
-        Ok(Self { launch, has_listener, listen: None, directory: Arc::new(directory) })
+        Ok(Self { launch, has_listener, listen: None, is_tls: false, directory: Arc::new(directory) })
     }
 
     /// Another name in errors and logs: tests with several of a kind want to tell them apart.
@@ -80,6 +100,14 @@ impl Program {
     #[must_use]
     pub fn identity(self, identity: &Identity) -> Self {
         self.env("KUBECONFIG", identity.kubeconfig())
+    }
+
+    /// Operations over TLS, to those whom the program lets; any certificate of it will do. Otherwise they are plain HTTP and open, so that
+    /// tests of other things need no token.
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        self.is_tls = true;
+        self
     }
 
     /// Certain ports instead of free ones: of work (unused by the operator) and of operations.
@@ -135,9 +163,14 @@ impl Program {
             launch = launch.arg("--listen").arg(format!("127.0.0.1:{work}"));
         }
         launch = launch.arg("--ops-listen").arg(format!("127.0.0.1:{operations}"));
+        if !self.is_tls {
+            // By the environment, which a build that does not know it ignores.
+            launch = PLAIN_HTTP.iter().fold(launch, |launch, variable| launch.env(variable, "true"));
+        }
         let process = launch.start()?;
-        let http = reqwest::Client::builder().no_proxy().build().context("make an HTTP client")?;
-        Ok(Server { process, launch, http, work, operations, _directory: Arc::clone(&self.directory) })
+        let http = http_client(reqwest::Client::builder())?;
+        let is_tls = self.is_tls;
+        Ok(Server { process, launch, http, work, operations, is_tls, _directory: Arc::clone(&self.directory) })
     }
 }
 
@@ -149,6 +182,7 @@ pub struct Server {
     http: reqwest::Client,
     work: u16,
     operations: u16,
+    is_tls: bool,
     _directory: Arc<Directory>,
 }
 
@@ -158,9 +192,10 @@ impl Server {
         format!("http://127.0.0.1:{}{path}", self.work)
     }
 
-    /// `http://127.0.0.1:PORT` of the operations listener, followed by `path`.
+    /// `http://127.0.0.1:PORT` of the operations listener, `https` for one over TLS, followed by `path`.
     pub fn ops_url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.operations)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}{path}", self.operations)
     }
 
     /// An HTTP client with kept-alive connections. It belongs to the runtime of the trial.

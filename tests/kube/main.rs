@@ -13,6 +13,7 @@ mod custom_resources;
 mod happy_path;
 mod issuance;
 mod operator_faults;
+mod page_access;
 mod readme;
 mod registry;
 mod secrets_stay_secret;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         happy_path::trials,
         issuance::trials,
         operator_faults::trials,
+        page_access::trials,
         readme::trials,
         registry::trials,
         secrets_stay_secret::trials,

@@ -110,7 +110,7 @@ async fn nothing_is_written_when_nothing_changed_and_drift_is_undone(cluster: Ar
     with_reason(&namespace, "edge", "AsSpecified").await?;
     let before = versions(&namespace).await?;
     let applied = operator.metric(APPLIED).await?;
-    assert_eq!(applied, Some(7.0), "each object once");
+    assert_eq!(applied, Some(9.0), "each object once");
 
     reconciled_again(&namespace, &operator).await?;
     assert_eq!(versions(&namespace).await?, before);
@@ -165,12 +165,7 @@ async fn other_namespaces_leave_no_orphans(cluster: Arc<Cluster>) -> Result<()> 
     exists(&cluster_roles, &access, true).await?;
     exists(&two.api::<Role>(), &access, false).await?;
     serve(namespace.name()).await?;
-    exists(&cluster_roles, &access, false).await?;
-    let pools = namespace.api::<VerifyPool>();
-    eventually("nothing is elsewhere, so no finalizer is needed", SOON, || async {
-        pools.get("edge").await.map(|pool| pool.finalizers().is_empty())
-    })
-    .await
+    exists(&cluster_roles, &access, false).await
 }
 
 async fn a_deleted_pool_leaves_nothing_in_the_cluster(cluster: Arc<Cluster>) -> Result<()> {
@@ -188,6 +183,10 @@ async fn a_deleted_pool_leaves_nothing_in_the_cluster(cluster: Arc<Cluster>) -> 
     let access = format!("keyplane-verify-{}-edge", namespace.name());
     exists(&Api::<ClusterRoleBinding>::all(namespace.client()), &access, false).await?;
     exists(&Api::<ClusterRole>::all(namespace.client()), &access, false).await?;
+    // What lets its pods ask who reads their pages.
+    let (delegator, reader) = (format!("{access}-auth-delegator"), format!("{access}-authentication-reader"));
+    exists(&Api::<ClusterRoleBinding>::all(namespace.client()), &delegator, false).await?;
+    exists(&Api::<RoleBinding>::namespaced(namespace.client(), "kube-system"), &reader, false).await?;
     exists(&pools, "edge", false).await?;
     exists(&namespace.api::<StatefulSet>(), "keyplane-verify-edge", false).await?;
     exists(&namespace.api::<Service>(), "keyplane-verify-edge", false).await
@@ -328,5 +327,9 @@ async fn versions(namespace: &Namespace) -> Result<Vec<Option<String>>> {
         one::<PodDisruptionBudget>(namespace, name).await?.resource_version(),
         Api::<ClusterRole>::all(namespace.client()).get(&access).await?.resource_version(),
         Api::<ClusterRoleBinding>::all(namespace.client()).get(&access).await?.resource_version(),
+        Api::<ClusterRoleBinding>::all(namespace.client())
+            .get(&format!("{access}-auth-delegator"))
+            .await?
+            .resource_version(),
     ])
 }

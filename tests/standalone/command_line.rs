@@ -12,9 +12,15 @@ use keyplane_tests::{Program, Server, environment, eventually, ports};
 use serde_json::Value;
 
 /// The contract: what outside tools may rely on.
-const FLAGS: [(&str, &str); 11] = [
+const FLAGS: [(&str, &str); 17] = [
     ("listen", "127.0.0.1:8080"),
     ("ops-listen", "127.0.0.1:8081"),
+    ("ops-plain-http", ""),
+    ("ops-tls-cert-file", ""),
+    ("ops-tls-private-key-file", ""),
+    ("ops-client-ca-file", ""),
+    ("ops-always-allow-paths", "/healthz,/livez,/readyz"),
+    ("profiling", "true"),
     ("data-dir", "./keyplane-data"),
     ("registry", "embedded"),
     ("roles", "verify,control"),
@@ -50,7 +56,8 @@ fn the_help_names_every_flag_its_default_and_its_variable() -> Result<()> {
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout)?;
     for (flag, default) in FLAGS {
-        assert!(help.contains(&format!("--{flag} ")) && help.contains(&format!("[env: {}", variable(flag))), "{help}");
+        let named = [' ', '\n'].iter().any(|end| help.contains(&format!("--{flag}{end}")));
+        assert!(named && help.contains(&format!("[env: {}", variable(flag))), "{help}");
         assert!(default.is_empty() || help.contains(&format!("[default: {default}]")), "--{flag}:\n{help}");
     }
     let named = help.lines().filter_map(|line| line.trim().trim_start_matches("-h, ").strip_prefix("--"));
@@ -68,6 +75,8 @@ async fn every_flag_can_be_given_in_the_environment() -> Result<()> {
     let given = [
         ("listen", work.as_str()),
         ("ops-listen", &operations),
+        ("ops-plain-http", "true"),
+        ("ops-always-allow-paths", "/livez"),
         ("data-dir", "elsewhere"),
         ("registry", "manifests:keys"),
         ("roles", "verify"),

@@ -14,6 +14,7 @@ mod drain;
 mod examples;
 mod first_start;
 mod manifests;
+mod page_access;
 mod migration;
 mod registry;
 mod secrets;

@@ -7,6 +7,7 @@ What they amount to:
   names; it creates and never updates or deletes, so a key that is there cannot be replaced (the garbage collector deletes).
 - Whoever can create StatefulSets can run a pod as any ServiceAccount of the namespace. Together with the first point the operator is
   as trustworthy as its namespace must be: give nobody else rights there. operator.watchNamespaces confines both.
+- Who reads the operational pages is asked of the API server: templates/pages.yaml binds the operator to two roles of Kubernetes for that.
 - Roles and bindings. The API server lets nobody grant what he does not have ("escalation"), so the operator can hand out no more than is
   written here, and it has `get`, `list`, `watch` on the kinds that verify pods read for no other reason than to hand it out.
 */ -}}

@@ -28,6 +28,8 @@ pub(super) async fn apply(client: &Client, bundle: Bundle, applied: &Counter) ->
         role_bindings,
         cluster_role,
         cluster_role_binding,
+        auth_delegator,
+        authentication_reader,
         service,
         headless_service,
         disruption_budget,
@@ -47,6 +49,8 @@ pub(super) async fn apply(client: &Client, bundle: Bundle, applied: &Counter) ->
     if let Some(binding) = cluster_role_binding {
         writer.cluster(binding).await?;
     }
+    writer.cluster(auth_delegator).await?;
+    writer.namespaced(authentication_reader).await?;
     // The headless Service gives the pods their names, so it is there before them.
     writer.namespaced(headless_service).await?;
     writer.namespaced(service).await?;

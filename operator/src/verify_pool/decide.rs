@@ -156,16 +156,6 @@ fn is_empty(selector: &LabelSelector) -> bool {
     no_labels && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
 }
 
-impl Plan {
-    /// Whether something of the pool lives where no owner reference reaches: in the cluster or in another namespace.
-    pub(super) fn reaches_out(&self) -> bool {
-        match &self.access {
-            Access::Cluster => true,
-            Access::Namespaces(names) => names.iter().any(|name| *name != self.namespace),
-        }
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -193,7 +183,6 @@ pub(super) mod tests {
         let plan = plan(json!({}));
         assert_eq!((&plan.serves, &plan.access), (&Serves::All, &Access::Cluster));
         assert_eq!((plan.image.as_str(), plan.replicas), ("verify:1", 1));
-        assert!(plan.reaches_out());
     }
 
     #[test]
@@ -203,10 +192,6 @@ pub(super) mod tests {
         assert_eq!(plan.serves, Serves::Only(both.clone()));
         assert_eq!(plan.access, Access::Namespaces(both));
         assert_eq!(plan.missing_namespaces, ["gone"]);
-        assert!(plan.reaches_out());
-        let own =
-            decide(&pool(json!({"serves": {"namespaces": ["system"]}})), &["system".to_owned()], "verify:1").unwrap();
-        assert!(!own.reaches_out());
     }
 
     #[test]

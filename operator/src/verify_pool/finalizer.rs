@@ -1,4 +1,4 @@
-//! The pool's finalizer: held only while something of it lives where the garbage collector does not follow.
+//! The pool's finalizer: some of its rights live where the garbage collector does not follow, and must go before it.
 
 use keyplane_api::{API_VERSION, FIELD_MANAGER, VerifyPool};
 use kube::api::{Patch, PatchParams};

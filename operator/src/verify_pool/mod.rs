@@ -92,16 +92,12 @@ impl Pools {
 
     async fn carry_out(&self, pool: &VerifyPool, plan: &Plan) -> Result<Action, Error> {
         let client = &self.context.client;
-        if plan.reaches_out() {
-            finalizer::hold(client, pool, true).await?;
-        }
+        // Some of its rights always live where no owner reference reaches.
+        finalizer::hold(client, pool, true).await?;
         let bundle = build::bundle(plan).map_err(Error::Serialise)?;
         let kept = orphans::kept(Some(&bundle));
         let applied = Box::pin(apply::apply(client, bundle, &self.context.metrics.applied)).await?;
         orphans::remove(client, &plan.pool, &plan.namespace, &kept).await?;
-        if !plan.reaches_out() {
-            finalizer::hold(client, pool, false).await?;
-        }
         let obstacle = match plan.missing_namespaces.as_slice() {
             [] => Obstacle::None,
             missing => Obstacle::Missing(missing.to_vec()),

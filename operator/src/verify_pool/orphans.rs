@@ -20,9 +20,9 @@ type Place = (String, String, String);
 pub(super) fn kept(bundle: Option<&Bundle>) -> BTreeSet<Place> {
     let Some(bundle) = bundle else { return BTreeSet::new() };
     let roles = bundle.roles.iter().map(place);
-    let bindings = bundle.role_bindings.iter().map(place);
+    let bindings = bundle.role_bindings.iter().chain([&bundle.authentication_reader]).map(place);
     let cluster_roles = bundle.cluster_role.iter().map(place);
-    let cluster_bindings = bundle.cluster_role_binding.iter().map(place);
+    let cluster_bindings = bundle.cluster_role_binding.iter().chain([&bundle.auth_delegator]).map(place);
     roles.chain(bindings).chain(cluster_roles).chain(cluster_bindings).collect()
 }
 
@@ -80,8 +80,14 @@ mod tests {
         let bundle = build::bundle(&plan(json!({"serves": {"namespaces": ["team-a"]}}))).unwrap();
         let places = kept(Some(&bundle));
         let name = "keyplane-verify-system-edge".to_owned();
-        let role = |kind: &str| (kind.to_owned(), "team-a".to_owned(), name.clone());
-        assert_eq!(places, BTreeSet::from([role("Role"), role("RoleBinding")]));
+        let at = |kind: &str, namespace: &str, name: String| (kind.to_owned(), namespace.to_owned(), name);
+        let wanted = [
+            at("Role", "team-a", name.clone()),
+            at("RoleBinding", "team-a", name.clone()),
+            at("ClusterRoleBinding", "", format!("{name}-auth-delegator")),
+            at("RoleBinding", "kube-system", format!("{name}-authentication-reader")),
+        ];
+        assert_eq!(places, BTreeSet::from(wanted));
         assert!(kept(None).is_empty());
     }
 }

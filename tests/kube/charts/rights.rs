@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::RoleBinding;
-use keyplane_operator::rbac::{RULES, Reach};
+use keyplane_operator::rbac::{AUTH_DELEGATOR, AUTHENTICATION_READER, RULES, Reach};
 use keyplane_tests::{Cluster, Program, SharedCluster, Trial, eventually, trials};
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
@@ -87,10 +87,11 @@ async fn the_operator_gets_exactly_the_rights_that_it_uses(cluster: Arc<Cluster>
     same(&granted(&objects, "ClusterRole", "keyplane-operator", None)?, Reach::Cluster);
     let leases = granted(&objects, "Role", "keyplane-operator-leases", Some("keyplane-system"))?;
     same(&leases, Reach::ReleaseNamespace);
-    // Nothing else is bound to anybody.
+    // Nothing else is bound to anybody, but for two roles of Kubernetes.
     let bound = objects.iter().filter(|object| object["kind"].as_str().is_some_and(|kind| kind.ends_with("Binding")));
-    let roles: Vec<_> = bound.map(|binding| binding["roleRef"]["name"].clone()).collect();
-    assert_eq!(roles, ["keyplane-operator", "keyplane-operator-leases"]);
+    let roles: BTreeSet<_> = bound.filter_map(|binding| binding["roleRef"]["name"].as_str()).collect();
+    let wanted = ["keyplane-operator", "keyplane-operator-leases", AUTH_DELEGATOR, AUTHENTICATION_READER];
+    assert_eq!(roles, BTreeSet::from(wanted));
     Ok(())
 }
 

@@ -1,7 +1,5 @@
 //! How a refusal is written: the bodies and headers of a Kubernetes component.
 
-use std::fmt::Write as _;
-
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
@@ -9,6 +7,7 @@ use http::request::Parts;
 
 use super::reviews::Attributes;
 use crate::page::{plain, refused};
+use crate::quote::quoted;
 
 /// Why a request is not served.
 #[derive(Debug)]
@@ -62,33 +61,6 @@ fn forbidden(Attributes { user, verb, path }: &Attributes, reason: &str) -> Stri
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-/// In quotes as Go's `%q` writes them.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for found in text.chars() {
-        match found {
-            '"' | '\\' => quoted.extend(['\\', found]),
-            '\u{7}' => quoted.push_str("\\a"),
-            '\u{8}' => quoted.push_str("\\b"),
-            '\u{b}' => quoted.push_str("\\v"),
-            '\u{c}' => quoted.push_str("\\f"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            control if control.is_ascii_control() => {
-                let _infallible = write!(quoted, "\\x{:02x}", u32::from(control));
-            }
-            control if control.is_control() => {
-                let _infallible = write!(quoted, "\\u{:04x}", u32::from(control));
-            }
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The objects of a pool: pure, one object a file.
 
+mod delegation;
 mod disruption_budget;
 mod pod;
 mod rbac;
@@ -16,6 +17,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBind
 use keyplane_api::{MANAGED_BY_LABEL, MANAGED_BY_OPERATOR, POOL_LABEL, POOL_NAMESPACE_LABEL};
 use kube::api::ObjectMeta;
 
+pub use self::delegation::{AUTH_DELEGATOR, AUTHENTICATION_NAMESPACE, AUTHENTICATION_READER};
 pub use self::rbac::{VERIFY_KINDS, VERIFY_VERBS};
 pub(super) use self::stateful_set::selector_text;
 use super::covers::stamp;
@@ -34,6 +36,10 @@ pub(super) struct Bundle {
     pub(super) cluster_role: Option<ClusterRole>,
     /// Ties [`Self::cluster_role`] to the account.
     pub(super) cluster_role_binding: Option<ClusterRoleBinding>,
+    /// Lets the pods ask who reads their operational pages.
+    pub(super) auth_delegator: ClusterRoleBinding,
+    /// Lets them read who vouches for client certificates.
+    pub(super) authentication_reader: RoleBinding,
     /// Where clients go.
     pub(super) service: Service,
     /// The pods one by one.
@@ -52,6 +58,8 @@ pub(super) fn bundle(plan: &Plan) -> Result<Bundle, serde_json::Error> {
         role_bindings: rbac::role_bindings(plan).into_iter().map(stamp).collect::<Result<_, _>>()?,
         cluster_role: rbac::cluster_role(plan).map(stamp).transpose()?,
         cluster_role_binding: rbac::cluster_role_binding(plan).map(stamp).transpose()?,
+        auth_delegator: stamp(delegation::auth_delegator(plan))?,
+        authentication_reader: stamp(delegation::authentication_reader(plan))?,
         service: stamp(service::service(plan))?,
         headless_service: stamp(service::headless(plan))?,
         disruption_budget: stamp(disruption_budget::disruption_budget(plan))?,

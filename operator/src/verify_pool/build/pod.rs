@@ -149,6 +149,8 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
             port: IntOrString::String(OPS.0.to_owned()),
+            // The kubelet takes any certificate: ours is self-signed.
+            scheme: Some("HTTPS".to_owned()),
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(period_seconds),

@@ -12,7 +12,7 @@ pub const VERIFY_KINDS: [&str; 7] =
 /// What they may do with them. The operator must have the same rights, or the API server does not let it hand them on.
 pub const VERIFY_VERBS: [&str; 3] = ["get", "list", "watch"];
 
-const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
+pub(super) const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
 fn rules() -> Vec<PolicyRule> {
     vec![PolicyRule {
@@ -23,7 +23,7 @@ fn rules() -> Vec<PolicyRule> {
     }]
 }
 
-fn subjects(plan: &Plan) -> Vec<Subject> {
+pub(super) fn subjects(plan: &Plan) -> Vec<Subject> {
     vec![Subject {
         kind: "ServiceAccount".to_owned(),
         name: name(&plan.pool),

@@ -48,7 +48,8 @@ fn probes_and_services_agree_on_the_ports() {
         container.ports.iter().flatten().map(|port| (port.name.as_deref().unwrap(), port.container_port)).collect();
     assert_eq!(ports, [("http", 8080), ("ops", 8081)]);
     for (probe, path) in [(&container.readiness_probe, "/readyz"), (&container.liveness_probe, "/livez")] {
-        assert_eq!(probe.as_ref().unwrap().http_get.as_ref().unwrap().path.as_deref(), Some(path));
+        let http = probe.as_ref().unwrap().http_get.as_ref().unwrap();
+        assert_eq!((http.path.as_deref(), http.scheme.as_deref()), (Some(path), Some("HTTPS")));
     }
     let service = bundle.service.spec.unwrap();
     assert_eq!(service.type_.as_deref(), Some("LoadBalancer"));
@@ -128,12 +129,30 @@ fn rights_are_reading_our_kinds_and_nothing_else() {
 }
 
 #[test]
+fn pods_may_ask_who_reads_their_pages_wherever_they_serve() {
+    for spec in [json!({}), json!({"serves": {"namespaces": ["system"]}})] {
+        let bundle = built(spec);
+        let (delegator, reader) = (bundle.auth_delegator, bundle.authentication_reader);
+        assert_eq!(delegator.role_ref.name, "system:auth-delegator");
+        assert_eq!(reader.role_ref.name, "extension-apiserver-authentication-reader");
+        assert_eq!(reader.metadata.namespace.as_deref(), Some("kube-system"));
+        for subjects in [delegator.subjects.unwrap(), reader.subjects.unwrap()] {
+            assert_eq!(subjects.len(), 1);
+            let who = (subjects[0].name.as_str(), subjects[0].namespace.as_deref());
+            assert_eq!(who, ("keyplane-verify-edge", Some("system")));
+        }
+    }
+}
+
+#[test]
 fn every_object_carries_the_pools_labels_and_a_stamp() {
     let bundle = built(json!({}));
     for metadata in [
         &bundle.service_account.metadata,
         &bundle.cluster_role.unwrap().metadata,
         &bundle.cluster_role_binding.unwrap().metadata,
+        &bundle.auth_delegator.metadata,
+        &bundle.authentication_reader.metadata,
         &bundle.service.metadata,
         &bundle.headless_service.metadata,
         &bundle.disruption_budget.metadata,
