@@ -10,12 +10,14 @@
 mod bootstrap;
 mod command_line;
 mod credits;
+mod documented_pages;
 mod drain;
 mod examples;
 mod first_start;
 mod manifests;
-mod page_access;
 mod migration;
+mod own_pages;
+mod page_access;
 mod registry;
 mod secrets;
 mod shown;

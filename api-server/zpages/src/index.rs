@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn every_endpoint_has_its_line_and_statusz_does_not_list_itself() {
-        let endpoints = vec![Endpoint::new("/statusz", "version"), Endpoint::open("/metrics/slis", "levels")];
+        let endpoints = vec![Endpoint::new("/statusz", "version"), Endpoint::new("/metrics/slis", "levels")];
         assert_eq!(listed_on_statusz(&endpoints), ["/metrics"]);
         let index = Index::new("a-server".to_owned(), None, endpoints);
         assert_eq!(index.text(), "a-server\n\n/statusz       version\n/metrics/slis  levels\n");

@@ -15,6 +15,23 @@ pub struct Build {
     pub build_date: String,
 }
 
+impl Build {
+    /// What the build gave: a commit, followed by `-dirty` when files differed from it, and a date. For `option_env!`.
+    pub fn of_environment(commit: Option<&str>, date: Option<&str>) -> Self {
+        let commit = commit.unwrap_or_default();
+        let (git_commit, git_tree_state) = match commit.strip_suffix("-dirty") {
+            Some(commit) => (commit, "dirty"),
+            None if commit.is_empty() => ("", ""),
+            None => (commit, "clean"),
+        };
+        Self {
+            git_commit: git_commit.to_owned(),
+            git_tree_state: git_tree_state.to_owned(),
+            build_date: date.unwrap_or_default().to_owned(),
+        }
+    }
+}
+
 /// In the order in which upstream writes it. Its fields of emulated versions are left out there too when they are empty.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -89,6 +106,17 @@ mod tests {
 }}"#
         );
         assert_eq!(body, wanted);
+    }
+
+    #[test]
+    fn a_build_says_what_it_was_given() {
+        let of = |commit| {
+            let build = Build::of_environment(commit, None);
+            (build.git_commit, build.git_tree_state)
+        };
+        assert_eq!(of(Some("0fe1a51")), ("0fe1a51".to_owned(), "clean".to_owned()));
+        assert_eq!(of(Some("0fe1a51-dirty")), ("0fe1a51".to_owned(), "dirty".to_owned()));
+        assert_eq!((of(None), Build::of_environment(None, None)), (of(Some("")), Build::default()));
     }
 
     #[test]

@@ -259,7 +259,7 @@ impl ZPages {
 fn health(mount: &mut Mount, name: &'static str, about: &str, checks: Vec<Check>) -> Arc<Health> {
     let health = Arc::new(Health::new(name, checks));
     let (all, single) = (Arc::clone(&health), Arc::clone(&health));
-    let endpoint = Endpoint::open(format!("/{name}"), about);
+    let endpoint = Endpoint::new(format!("/{name}"), about);
     mount.page(endpoint, move |request| all.answer(request.uri.query().unwrap_or_default()));
     let answer =
         move |Path(check): Path<String>| ready(single.answer_single(&check).unwrap_or_else(mount::unknown_path));
