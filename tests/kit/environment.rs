@@ -10,6 +10,8 @@ pub const KUBEBUILDER_ASSETS: &str = "KUBEBUILDER_ASSETS";
 pub const BINARIES: &str = "KEYPLANE_TESTS_BINARIES";
 /// Any value: the directories of test runs stay, with logs and data.
 pub const KEEP: &str = "KEYPLANE_TESTS_KEEP";
+/// How many probes the comparison of z-pages draws; absent: as many as its own file says.
+pub const PROBES: &str = "KEYPLANE_TESTS_PROBES";
 
 /// What a started program inherits; all else of the developer's shell (`KUBECONFIG`, `KEYPLANE_*`) must not leak into a
 /// test.

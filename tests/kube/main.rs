@@ -10,9 +10,11 @@
 mod api;
 mod charts;
 mod custom_resources;
+mod flags;
 mod happy_path;
 mod issuance;
 mod operator_faults;
+mod pages_differential;
 mod page_access;
 mod readme;
 mod registry;
@@ -27,9 +29,11 @@ fn main() -> ExitCode {
         api::trials,
         charts::trials,
         custom_resources::trials,
+        flags::trials,
         happy_path::trials,
         issuance::trials,
         operator_faults::trials,
+        pages_differential::trials,
         page_access::trials,
         readme::trials,
         registry::trials,
