@@ -85,12 +85,18 @@ impl Answered {
     }
 
     /// Whether a body of the right form was refused for what it says: a permission query that can't be read, a limit that is none, a
-    /// condition of v1 that is no query or names no limit.
+    /// condition of v1 that is no query or names no limit, a key that is none of those that its `migrationId` is about.
     fn is_about_meaning(&self) -> bool {
         let error = &self.body["error"];
         let text = [&error["detail"], &error["message"]].iter().find_map(|text| text.as_str()).unwrap_or_default();
-        ["permission query", "ratelimits entry", "body.authorization.permissions", "was requested but does not exist"]
-            .iter()
-            .any(|meaning| text.contains(meaning))
+        [
+            "permission query",
+            "ratelimits entry",
+            "body.authorization.permissions",
+            "was requested but does not exist",
+            "The key is malformed",
+        ]
+        .iter()
+        .any(|meaning| text.contains(meaning))
     }
 }
