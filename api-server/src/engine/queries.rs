@@ -24,8 +24,8 @@ impl Default for Queries {
 
 impl Queries {
     fn with_capacity(bytes: u64) -> Self {
-        let weight = |text: &Box<str>, _: &Arc<Query>| u32::try_from(weight(text)).unwrap_or(u32::MAX);
-        Self(Cache::builder().max_capacity(bytes).weigher(weight).build())
+        let cache = Cache::<Box<str>, Arc<Query>>::builder().max_capacity(bytes);
+        Self(cache.weigher(|text, _| u32::try_from(weight(text)).unwrap_or(u32::MAX)).build())
     }
 
     /// The parsed query. One that can't be parsed is not kept: it would push out good ones.
