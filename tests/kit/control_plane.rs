@@ -35,7 +35,7 @@ pub struct ControlPlane {
     files: Files,
     apiserver_launch: Launch,
     // Dropped in this order: who reads before what is read.
-    controller_manager: Mutex<Option<Process>>,
+    controller_manager: Mutex<Option<(Process, u16)>>,
     apiserver: Mutex<Process>,
     etcd: Process,
 }
@@ -114,12 +114,13 @@ impl ControlPlane {
         let identity = certified(&self.directory, &self.endpoint, "controller-manager", &certificate)?;
         let client = self.admin.client().await?;
         for attempt in 1..=ATTEMPTS {
-            let launch = controller_manager(&self.assets, &self.directory, &self.files, &identity, ports::free()?);
+            let port = ports::free()?;
+            let launch = controller_manager(&self.assets, &self.directory, &self.files, &identity, port);
             let process = launch.start()?;
             match working(&client, &process).await {
                 Err(_) if attempt < ATTEMPTS && ports::was_taken(&process.log_tail()) => {}
                 result => {
-                    *lock(&self.controller_manager) = Some(process);
+                    *lock(&self.controller_manager) = Some((process, port));
                     return result;
                 }
             }
@@ -149,6 +150,18 @@ impl ControlPlane {
     /// When the kubeconfig cannot be written.
     pub fn user(&self, name: &str, group: Option<&str>) -> Result<Identity> {
         certified(&self.directory, &self.endpoint, &format!("user-{name}"), &self.authority.client(name, group)?)
+    }
+
+    /// A client of kube-controller-manager's own pages (statusz, flagz, healthz, metrics), with all rights.
+    ///
+    /// # Errors
+    /// When the controllers were not started, or the kubeconfig cannot be written.
+    pub async fn controller_manager_client(&self) -> Result<Client> {
+        let port = lock(&self.controller_manager).as_ref().map(|(_, port)| *port);
+        let port = port.context("the controllers were not started")?;
+        let endpoint = Endpoint { url: format!("https://127.0.0.1:{port}"), ..self.endpoint.clone() };
+        let certificate = self.authority.client("admin", Some("system:masters"))?;
+        certified(&self.directory, &endpoint, "at-controller-manager", &certificate)?.client().await
     }
 
     /// Kills the API server: connections break, new ones are refused. etcd keeps its state. For a control plane of the
@@ -261,7 +274,7 @@ fn apiserver(assets: &Assets, directory: &Path, files: &Files, etcd_port: u16, p
         flag("service-account-issuer", "https://kubernetes.default.svc"),
         flag("service-account-signing-key-file", &files.tokens.0),
         flag("service-account-key-file", &files.tokens.1),
-        flag("profiling", "false"),
+        flag("profiling", "true"),
     ])
 }
 
@@ -282,7 +295,7 @@ fn controller_manager(assets: &Assets, directory: &Path, files: &Files, identity
         flag("kube-api-burst", "1000"),
         flag("service-account-private-key-file", &files.tokens.0),
         flag("root-ca-file", &files.authority),
-        flag("profiling", "false"),
+        flag("profiling", "true"),
     ])
 }
 

@@ -158,8 +158,9 @@ fn encoded(code: StatusCode, content_type: &str, format: Format, pretty: bool, v
 
 /// `?pretty` decides; without it, clients that people use directly get indented JSON.
 fn pretty_client(request: &Parts) -> bool {
-    let asked = query::first(request.uri.query().unwrap_or_default(), "pretty");
-    if let Some(asked) = asked.filter(|value| !value.is_empty()) {
+    // Upstream reads the query only when the word stands in it as it is: `p%72etty=1` asks for nothing.
+    let query = request.uri.query().filter(|query| query.contains("pretty")).unwrap_or_default();
+    if let Some(asked) = query::first(query, "pretty").filter(|value| !value.is_empty()) {
         return matches!(asked.as_ref(), "1" | "t" | "T" | "TRUE" | "true" | "True");
     }
     let agent = request.headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();

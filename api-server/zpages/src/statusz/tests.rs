@@ -194,6 +194,8 @@ async fn json_is_indented_for_people() {
         ("/statusz?pretty=true", vec![("accept", BETA)], true),
         ("/statusz?pretty=yes", vec![("accept", BETA), human], false),
         ("/statusz?pretty=false", vec![("accept", BETA), human], false),
+        ("/statusz?p%72etty=1", vec![("accept", BETA)], false),
+        ("/statusz?pretty=%31", vec![("accept", BETA)], true),
         ("/statusz?pretty=", vec![("accept", BETA), human], true),
     ] {
         let (_, body) = read(statusz().answer(&request(uri, &headers), now())).await;
