@@ -186,3 +186,32 @@ async fn the_pages_below_debug_are_there_when_asked_for() {
     assert_eq!(send(&router, Method::GET, "/debug/pprof/profile?seconds=61").await.0.status(), 400);
     assert_eq!(send(&router, Method::GET, "/debug/pprof/heap").await.0.status(), 404);
 }
+
+/// `/version` names the compiler, so its golden form is in its own tests.
+#[tokio::test]
+async fn the_index_the_configuration_and_the_slis_are_the_golden_ones() {
+    let started = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_768_217_860);
+    let router = pages()
+        .start_time(started)
+        .group("debug.example.dev")
+        .configz("a-server", "config.example.dev/v1", "ServerConfiguration")
+        .check(Check::ready("sync", || Err("not yet".to_owned())))
+        .debugging(crate::LogLevels::unchanging("info"))
+        .listed("/own", "an own page")
+        .router();
+    for path in ["/readyz", "/readyz", "/livez"] {
+        send(&router, Method::GET, path).await;
+    }
+    let structure = |format: &str| format!("application/{format};g=debug.example.dev;v=v1alpha1;as=Index");
+    for (name, path, accept) in [
+        ("index.txt", "/", "text/plain".to_owned()),
+        ("index.json", "/", structure("json")),
+        ("index.yaml", "/", structure("yaml")),
+        ("configz.json", "/configz", "*/*".to_owned()),
+        ("slis.txt", "/metrics/slis", "text/plain".to_owned()),
+        ("slis.openmetrics", "/metrics/slis", "application/openmetrics-text;version=1.0.0".to_owned()),
+    ] {
+        let request = Request::builder().uri(path).header("accept", accept).body(Body::empty()).unwrap();
+        crate::golden::check(name, router.clone().oneshot(request).await.unwrap()).await;
+    }
+}
