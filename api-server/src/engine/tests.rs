@@ -34,11 +34,7 @@ impl World {
         record.hash = Some(KeyHash::of("k"));
         let record = Arc::new(record);
         let world = Self { engine: Engine::new(index.clone(), Arc::new(Local::default())), index, a };
-        world.index.apply(vec![Change::PutKey(KeyEntry {
-            namespace: a,
-            hash: KeyHash::of("k"),
-            record,
-        })]);
+        world.index.apply(vec![Change::PutKey(KeyEntry { namespace: a, hash: KeyHash::of("k"), record })]);
         world.caller("all-a", a, root("team-a", &["api.*.verify_key"], |_| ()));
         world.caller("all-b", b, root("team-b", &["api.*.verify_key"], |_| ()));
         world
