@@ -230,7 +230,9 @@ pub struct IdentityRecord {
 impl IdentityRecord {
     /// An identity that is only an external id.
     pub fn bare(id: &str, external_id: &str) -> Self {
-        let head = format!("\"id\":{},\"externalId\":{}", texts::json_string(id), texts::json_string(external_id));
+        let (id_json, external_json) = (texts::json_string(id), texts::json_string(external_id));
+        // One exact allocation, as for a key's texts.
+        let head = ["\"id\":", &id_json, ",\"externalId\":", &external_json].concat();
         let (meta, limits) = (None, Box::default());
         Self { id: id.into(), external_id: external_id.into(), head_json: head.into(), meta, limits }
     }

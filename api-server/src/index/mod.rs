@@ -146,42 +146,49 @@ impl Index {
 
     /// Applies changes in their order. Only the feed calls this: two writers at once would lose each other's changes.
     /// Each touched shard is copied and swapped once, whatever the number of its changes; readers see a shard before or after.
-    pub fn apply(&self, changes: Vec<Change>) {
-        let mut keys = Vec::with_capacity(changes.len());
+    ///
+    /// The changes are sorted where they are: at the start there are as many as keys, and what is allocated besides may never go back to
+    /// the system.
+    pub fn apply(&self, mut changes: Vec<Change>) {
         let mut callers = None;
         let mut named = None;
-        for change in changes {
+        changes.retain(|change| {
             match change {
-                Change::PutKey(KeyEntry { namespace, hash, record }) => {
+                Change::PutKey(KeyEntry { namespace, record, .. }) => {
                     // Keys of one namespace come in runs: a million of them cost a comparison each.
-                    if named != Some(namespace) {
-                        self.learn(namespace, &record.namespace);
-                        named = Some(namespace);
+                    if named != Some(*namespace) {
+                        self.learn(*namespace, &record.namespace);
+                        named = Some(*namespace);
                     }
-                    keys.push(self.change(namespace, hash, Some(record)));
+                    return true;
                 }
-                Change::RemoveKey(namespace, hash) => keys.push(self.change(namespace, hash, None)),
-                Change::PutCaller(hash, entry) => self.editable(&mut callers).insert(&self.seed, hash, entry),
-                Change::RemoveCaller(hash) => self.editable(&mut callers).remove(&self.seed, &hash),
+                Change::RemoveKey(..) => return true,
+                Change::PutCaller(hash, entry) => self.editable(&mut callers).insert(&self.seed, *hash, entry.clone()),
+                Change::RemoveCaller(hash) => self.editable(&mut callers).remove(&self.seed, hash),
                 Change::PutLimits(namespace, limits) => {
                     let mut all = HashMap::clone(&self.limits.load());
-                    all.insert(namespace, limits);
+                    all.insert(*namespace, limits.clone());
                     self.limits.store(Arc::new(all));
                 }
             }
-        }
+            false
+        });
         if let Some(callers) = callers {
             self.callers.store(Arc::new(callers));
         }
         let mut census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.sort_by_key(|change| change.shard); // stable: the order within a shard stays
-        for changes in keys.chunk_by(|one, next| one.shard == next.shard) {
-            let Some(shard) = changes.first().and_then(|change| self.shards.get(change.shard)) else { continue };
+        let shard_of = |change: &Change| change.key().map_or(0, |(namespace, hash)| self.place(namespace, hash).0);
+        changes.sort_by_cached_key(shard_of); // stable: the order within a shard stays
+        for changes in changes.chunk_by(|one, next| shard_of(one) == shard_of(next)) {
+            let Some(shard) = changes.first().and_then(|change| self.shards.get(shard_of(change))) else { continue };
             let mut edited = shard.load().edit(changes.len());
-            for KeyChange { tag, namespace, hash, record, .. } in changes {
+            for change in changes {
+                let Some((namespace, hash)) = change.key() else { continue };
+                let (_, tag) = self.place(namespace, hash);
+                let record = if let Change::PutKey(entry) = change { Some(&entry.record) } else { None };
                 let former = match record {
-                    Some(record) => edited.put(*tag, *namespace, hash, record.clone()),
-                    None => edited.remove(*tag, *namespace, hash),
+                    Some(record) => edited.put(tag, namespace, hash, record.clone()),
+                    None => edited.remove(tag, namespace, hash),
                 };
                 if let Some(census) = census.as_mut() {
                     former.iter().for_each(|former| census.remove(former));
@@ -201,11 +208,6 @@ impl Index {
         }
     }
 
-    fn change(&self, namespace: NamespaceId, hash: KeyHash, record: Option<Arc<KeyRecord>>) -> KeyChange {
-        let (shard, tag) = self.place(namespace, &hash);
-        KeyChange { shard, tag, namespace, hash, record }
-    }
-
     fn editable<'a>(&self, callers: &'a mut Option<Callers>) -> &'a mut Callers {
         callers.get_or_insert_with(|| Callers::clone(&self.callers.load()))
     }
@@ -219,14 +221,16 @@ impl Index {
     }
 }
 
-/// A change of one key, where it belongs.
-struct KeyChange {
-    shard: usize,
-    tag: Tag,
-    namespace: NamespaceId,
-    hash: KeyHash,
-    /// `None` when the key goes.
-    record: Option<Arc<KeyRecord>>,
+impl Change {
+    /// The key that it is about, if it is about one.
+    const fn key(&self) -> Option<(NamespaceId, &KeyHash)> {
+        match self {
+            Self::PutKey(KeyEntry { namespace, hash, .. }) | Self::RemoveKey(namespace, hash) => {
+                Some((*namespace, hash))
+            }
+            Self::PutCaller(..) | Self::RemoveCaller(_) | Self::PutLimits(..) => None,
+        }
+    }
 }
 
 /// Gives namespaces their numbers. Belongs to the writer.

@@ -110,7 +110,10 @@ pub fn own_limits(
             Terms { name: given.name.as_str().into(), rule: Rule::sliding(limit), auto_apply: given.auto_apply };
         Some(Configured::new(&id, share(terms), scope, owner))
     };
-    limits.iter().filter_map(configured).collect()
+    // Exact: a list that grows is twice as large, and the allocator keeps the rest of its place.
+    let mut own = Vec::with_capacity(limits.len());
+    own.extend(limits.iter().filter_map(configured));
+    own
 }
 
 fn override_record(limit_id: &str, identifier: &str, count: i64, window_ms: i64) -> Option<OverrideRecord> {

@@ -19,7 +19,11 @@ pub(super) struct Texts {
 
 impl Texts {
     pub(super) fn new(id: &str, object_name: &str, display_name: Option<&str>, meta: Option<&RawValue>) -> Self {
-        let mut block = String::with_capacity(id.len() + object_name.len() + 64);
+        let display_name = display_name.map(json_string).unwrap_or_default();
+        let meta = meta.map(RawValue::get).unwrap_or_default();
+        // Exact: a block that grows is larger, and the allocator keeps the rest of its place.
+        let length = id.len() + object_name.len() + display_name.len() + meta.len();
+        let mut block = String::with_capacity(length);
         let mut push = |text: &str| {
             block.push_str(text);
             // A text of 4 GiB is no key's; it would be cut, and cut texts are read as empty ones.
@@ -27,8 +31,8 @@ impl Texts {
         };
         let id_end = push(id);
         let object_name_end = push(object_name);
-        let display_name_end = push(&display_name.map(json_string).unwrap_or_default());
-        push(meta.map(RawValue::get).unwrap_or_default());
+        let display_name_end = push(&display_name);
+        push(meta);
         Self { block: block.into(), id_end, object_name_end, display_name_end }
     }
 

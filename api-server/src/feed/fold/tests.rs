@@ -239,6 +239,41 @@ fn what_a_new_listing_does_not_name_is_gone() {
 }
 
 #[test]
+fn a_listing_that_repeats_what_is_known_changes_nothing() {
+    let mut world = World::new();
+    world.put(role("viewer", 1, "viewer", &["read"]));
+    let own = json!([{"name": "requests", "limit": 4, "window": "60s"}]);
+    let key =
+        labelled(api_key("a", 1, "k", json!({"externalId": "acme", "roles": ["viewer"], "rateLimits": own})), "gold");
+    world.put(key.clone());
+    world.put(rate_limit("gold", 1, json!({"appliesTo": {"keySelector": {"matchLabels": {"plan": "gold"}}}})));
+    let mut changes = Vec::new();
+    for event in [Event::Restarted, Event::Applied(key.clone())] {
+        world.fold.apply(0, event, &mut changes);
+    }
+    assert!(changes.is_empty(), "{changes:?}");
+    world.fold.apply(0, Event::Applied(labelled(key, "free")), &mut changes);
+    assert_eq!(changes.len(), 1, "another label is another limit");
+}
+
+#[test]
+fn keys_with_the_same_permissions_share_them() {
+    let mut world = World::new();
+    world.put(role("viewer", 1, "viewer", &["read"]));
+    for name in ["a", "b"] {
+        let own = json!([{"name": "requests", "limit": 4, "window": "60s"}]);
+        let rest = json!({"externalId": "acme", "permissions": ["own"], "roles": ["viewer"], "rateLimits": own});
+        world.put(api_key(name, 1, name, rest));
+    }
+    let (namespace, _) = world.fold.namespaces.number("n");
+    let record = |plain: &str| world.index.key(namespace, &KeyHash::of(plain), |found| found.record.clone()).unwrap();
+    let (a, b) = (record("a"), record("b"));
+    assert!(Arc::ptr_eq(&a.place, &b.place) && Arc::ptr_eq(&a.permission_set, &b.permission_set));
+    assert!(Arc::ptr_eq(a.identity.as_ref().unwrap(), b.identity.as_ref().unwrap()));
+    assert!(Arc::ptr_eq(&a.own_limits()[0].terms, &b.own_limits()[0].terms));
+}
+
+#[test]
 fn nothing_is_served_before_every_source_is_listed() {
     let (mut fold, mut changes) = (Fold::new(2), Vec::new());
     for event in [Event::Restarted, Event::Applied(api_key("a", 1, "k", json!({}))), Event::Listed] {

@@ -131,3 +131,27 @@ async fn a_broken_directory_stops_the_start() {
     let dir = directory(&[("a.yaml", "a: [")]);
     assert!(matches!(Manifests::open(dir.path(), "default"), Err(OpenError::Manifest(ManifestError::Document { .. }))));
 }
+
+#[tokio::test]
+async fn what_a_watch_has_taken_is_read_again_for_whoever_asks_later() {
+    let dir = directory(&[("a.yaml", &role("a", "x")), ("b.yaml", &role("b", "y"))]);
+    let manifests = Manifests::open(dir.path(), "default").unwrap();
+    let source = Source { kind: Kind::KeyRole, namespace: None };
+    for _ in 0..2 {
+        let mut watch = manifests.watch(&source);
+        let mut applied = Vec::new();
+        loop {
+            match next(&mut watch).await {
+                Event::Applied(object) => applied.push(object.key().name),
+                Event::Listed => break,
+                other => assert!(matches!(other, Event::Restarted), "{other:?}"),
+            }
+        }
+        assert_eq!(applied, ["a", "b"]);
+    }
+    let listed = manifests.list(&source).await.unwrap();
+    assert_eq!(listed.iter().map(|object| object.key().name).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(manifests.get(&listed[1].key()).await.unwrap(), listed[1]);
+    let missing = ObjectKey { name: "c".to_owned(), ..listed[1].key() };
+    assert!(matches!(manifests.get(&missing).await, Err(RegistryError::NotFound(_))));
+}
