@@ -28,29 +28,42 @@ impl Binaries {
         static BUILT: OnceLock<Result<Binaries, String>> = OnceLock::new();
         BUILT.get_or_init(|| find().map_err(|error| format!("{error:#}"))).as_ref().map_err(|text| anyhow!("{text}"))
     }
+
+    /// Some programs of the workspace in the release profile, whatever the profile of this kit: what is measured in a test is
+    /// what ships. A first build takes some minutes.
+    ///
+    /// # Errors
+    /// When they do not compile; the text holds the compiler's errors.
+    pub fn release<const N: usize>(names: [&str; N]) -> Result<[PathBuf; N]> {
+        let found = find_all(&names, true)?;
+        found.try_into().map_err(|_| anyhow!("as many programs as names"))
+    }
 }
 
 fn find() -> Result<Binaries> {
-    let Some(folder) = environment::binaries() else { return run_cargo() };
-    let found = |name: &str| {
+    // Benchmarks are built with --release and measure what was built so, too.
+    let mut found = find_all(&["keyplane-api-server", "keyplane-operator"], !cfg!(debug_assertions))?.into_iter();
+    let mut next = || found.next().context("as many programs as names");
+    Ok(Binaries { api_server: next()?, operator: next()? })
+}
+
+fn find_all(names: &[&str], release: bool) -> Result<Vec<PathBuf>> {
+    let Some(folder) = environment::binaries() else { return run_cargo(names, release) };
+    let found = |name: &&str| {
         let path = folder.join(name);
         path.is_file().then_some(path).with_context(|| format!("no {name} in {}", folder.display()))
     };
-    Ok(Binaries { api_server: found("keyplane-api-server")?, operator: found("keyplane-operator")? })
+    names.iter().map(found).collect()
 }
 
 /// The whole workspace is named, so that dependencies have the same features as in `cargo test --workspace` and are not
 /// built twice.
-const COMMAND: [&str; 7] =
-    ["build", "--workspace", "--bin", "keyplane-api-server", "--bin", "keyplane-operator", "--message-format=json"];
-
-fn run_cargo() -> Result<Binaries> {
+fn run_cargo(names: &[&str], release: bool) -> Result<Vec<PathBuf>> {
+    let mut arguments = vec!["build", "--workspace", "--message-format=json"];
+    arguments.extend(release.then_some("--release"));
+    arguments.extend(names.iter().flat_map(|name| ["--bin", name]));
     let mut cargo = Command::new(environment::cargo());
-    cargo.current_dir(workspace::root()).args(COMMAND);
-    // Benchmarks are built with --release and measure what was built so, too.
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
+    cargo.current_dir(workspace::root()).args(&arguments);
     for name in environment::of_the_outer_cargo() {
         cargo.env_remove(name);
     }
@@ -60,15 +73,12 @@ fn run_cargo() -> Result<Binaries> {
     if !output.status.success() {
         bail!(
             "`cargo {}` failed:\n{}\n{}",
-            COMMAND.join(" "),
+            arguments.join(" "),
             errors(&messages),
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    Ok(Binaries {
-        api_server: executable(&messages, "keyplane-api-server")?,
-        operator: executable(&messages, "keyplane-operator")?,
-    })
+    names.iter().map(|name| executable(&messages, name)).collect()
 }
 
 fn errors(messages: &[Message]) -> String {

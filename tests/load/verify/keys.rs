@@ -22,7 +22,7 @@ pub(crate) const DIGITS: usize = 13;
 
 /// The plain key: 27 characters, as generated ones have about.
 pub(crate) fn plain(number: usize) -> String {
-    format!("{PREFIX}{number:0width$}", width = DIGITS)
+    format!("{PREFIX}{number:0DIGITS$}")
 }
 
 /// The roles, and so many keys.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -67,7 +67,7 @@ pub(crate) fn redis_server() -> Option<PathBuf> {
 }
 
 /// Starts Redis, and for each distance a proxy and a server behind it, all on the servers' core; then measures in turns.
-pub(crate) async fn measure(stage: &Stage, redis_server: &PathBuf, plan: Plan, wanted: usize) -> Result<Network> {
+pub(crate) async fn measure(stage: &Stage, redis_server: &Path, plan: Plan, wanted: usize) -> Result<Network> {
     pin::this_thread(stage.cores.servers)?;
     let (redis, _redis) = start_redis(stage, redis_server).await?;
     redis_lookup::fill(redis, stage.keys).await?;
@@ -107,7 +107,7 @@ pub(crate) async fn measure(stage: &Stage, redis_server: &PathBuf, plan: Plan, w
 }
 
 /// Without files: what Redis writes to a disk is not the question.
-async fn start_redis(stage: &Stage, program: &PathBuf) -> Result<(SocketAddr, Process)> {
+async fn start_redis(stage: &Stage, program: &Path) -> Result<(SocketAddr, Process)> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?));
     let port = address.port().to_string();
     let arguments = ["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no", "--daemonize", "no"];

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::figures::Spread;
-use super::network::{Network, WITHOUT_REDIS};
+use super::network::{Distance, Network, WITHOUT_REDIS};
 use super::rounds::Rounds;
 use super::stage::Stage;
 
@@ -53,7 +53,7 @@ impl Report {
         let floor = servers.first().context("the echo was measured")?;
         let ratio = |server: &Rounds| {
             let (cpu, p50) = (server.ratio_to(floor, |seen| seen.cpu), server.ratio_to(floor, |seen| seen.p50));
-            let bars = (server.name == JUDGED).then(|| Bars {
+            let bars = (server.name == JUDGED).then_some(Bars {
                 cpu: CPU_BAR,
                 cpu_holds: cpu.median <= CPU_BAR,
                 p50: LATENCY_BAR,
@@ -78,7 +78,7 @@ impl Report {
     pub(crate) fn holds(&self) -> bool {
         let bars = self.ratios.iter().filter_map(|ratio| ratio.bars.as_ref());
         let mut distances = self.network.iter().flat_map(|network| &network.redis);
-        bars.into_iter().all(|bars| bars.cpu_holds && bars.p50_holds) && distances.all(|distance| distance.holds())
+        bars.into_iter().all(|bars| bars.cpu_holds && bars.p50_holds) && distances.all(Distance::holds)
     }
 
     pub(crate) fn print(&self, json: bool) {
