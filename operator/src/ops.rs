@@ -64,3 +64,51 @@ pub async fn serve(listener: TcpListener, exposure: Exposure, router: Router, st
         tracing::error!(error = %error, "the ops listener failed");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use clap::Parser;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::config::Cli;
+
+    async fn get(router: &Router, path: &str, accept: &str) -> (u16, String) {
+        let request = Request::builder().uri(path).header("accept", accept).body(Body::empty()).unwrap();
+        let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
+        let body = to_bytes(body, 1 << 20).await.unwrap();
+        (parts.status.as_u16(), String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_pages_of_a_component_are_served_and_those_for_debugging_by_choice() {
+        let levels = LogLevels::unchanging("info");
+        let router = |debugging| {
+            let flags = Flags::new().with("lease-name", "keyplane-operator");
+            router(flags, Presence::default(), &Shutdown::new(), Registry::default(), debugging)
+        };
+        let open = router(Some(levels));
+        for path in ["/statusz", "/flagz", "/livez", "/metrics", "/metrics/slis", "/version", "/debug/pprof/"] {
+            assert_eq!(get(&open, path, "*/*").await.0, 200, "{path}");
+        }
+        let (_, configz) = get(&open, "/configz", "*/*").await;
+        let wanted =
+            r#"{"keyplane-operator":{"kind":"OperatorConfiguration","apiVersion":"config.keyplane.dev/v1alpha1","#;
+        assert!(configz.starts_with(wanted) && configz.contains(r#""leaseName":"keyplane-operator""#), "{configz}");
+        let (_, index) = get(&open, "/", "application/json;g=debug.keyplane.dev;v=v1alpha1;as=Index").await;
+        assert!(index.contains(r#"{"path":"/debug/flags/v","#), "{index}");
+        assert_eq!(get(&router(None), "/debug/pprof/", "*/*").await.0, 404);
+    }
+
+    #[test]
+    fn debugging_is_on_unless_it_is_switched_off() {
+        let profiling = |arguments: &[&str]| {
+            let arguments = std::iter::once(&"keyplane-operator").chain(arguments);
+            Cli::try_parse_from(arguments).unwrap().run.profiling
+        };
+        assert!(profiling(&[]));
+        assert!(!profiling(&["--profiling=false"]));
+    }
+}

@@ -141,3 +141,68 @@ impl Page for Cachez {
         lines.into_text()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use keyplane_core::hash::KeyHash;
+
+    use super::*;
+    use crate::feed::{KINDS, Mirror};
+    use crate::registry::{Event, Kind, Object};
+
+    fn object(kind: Kind, name: &str, spec: &serde_json::Value) -> Event {
+        let metadata = serde_json::json!({"name": name, "namespace": "team-a", "uid": name, "generation": 1});
+        let json = serde_json::json!({"apiVersion": "keyplane.dev/v1alpha1", "kind": kind.as_str(), "metadata": metadata, "spec": spec});
+        Event::Applied(Object::from_json(kind, json.to_string().as_bytes()).unwrap())
+    }
+
+    fn key(name: &str) -> Event {
+        let hash = serde_json::json!({"sha256": KeyHash::of(name).to_hex()});
+        let spec = serde_json::json!({"key": {"hash": hash}, "roles": ["editor"], "externalId": "acme"});
+        object(Kind::ApiKey, name, &spec)
+    }
+
+    /// The digests of an index that was told these objects, first those of the listing and then the changes, one by one.
+    fn digests(listed: Vec<Event>, changes: Vec<Event>, asked_between: bool) -> Vec<String> {
+        let index = Arc::new(Index::default());
+        let mut mirror = Mirror::new(index.clone(), KINDS.len());
+        let source = |event: &Event| match event {
+            Event::Applied(object) => KINDS.iter().position(|kind| *kind == object.kind()).unwrap(),
+            _ => unreachable!("only objects are told"),
+        };
+        let sources = || 0..KINDS.len();
+        mirror.apply(sources().map(|number| (number, Event::Restarted)));
+        mirror.apply(listed.into_iter().map(|event| (source(&event), event)));
+        mirror.apply(sources().map(|number| (number, Event::Listed)));
+        let digest = || Cachez::of(&index.inventory(), true, None).digest;
+        let mut seen: Vec<String> = asked_between.then(digest).into_iter().collect();
+        for change in changes {
+            mirror.apply([(source(&change), change)]);
+            seen.extend(asked_between.then(digest));
+        }
+        seen.push(digest());
+        seen
+    }
+
+    #[test]
+    fn what_keys_share_is_in_the_digest_and_the_way_to_it_is_not() {
+        let role =
+            |permission: &str| object(Kind::KeyRole, "editor", &serde_json::json!({"permissions": [permission]}));
+        let identity = |tier: &str| {
+            object(Kind::Identity, "acme", &serde_json::json!({"externalId": "acme", "meta": {"tier": tier}}))
+        };
+        let listed = || vec![key("one"), key("two"), role("invoices.read"), identity("gold")];
+        let changes = || vec![role("invoices.write"), identity("silver"), role("invoices.read"), identity("gold")];
+        let seen = digests(listed(), changes(), true);
+        let [first, role_changed, both_changed, role_back, back, last] = &*seen else { panic!("{seen:?}") };
+        assert_eq!([first, first], [back, last]);
+        let mut different = vec![first, role_changed, both_changed, role_back];
+        different.sort_unstable();
+        different.dedup();
+        assert_eq!(different.len(), 4, "{seen:?}");
+        let other_way = vec![identity("silver"), role("invoices.write"), key("two"), key("one")];
+        assert_eq!(digests(other_way, Vec::new(), false), [both_changed.clone()]);
+    }
+}
