@@ -26,13 +26,12 @@ async fn the_first_use_with_a_migration_is_remembered_for_good() -> Result<()> {
         "apiVersion": "keyplane.dev/v1alpha1", "kind": "ApiKey",
         "spec": {"key": {"prefixedHash": {"sha256": long_token, "migrationId": "seam"}}},
     });
-    let directory = tempfile::tempdir()?;
+    let program = Program::api_server()?.env("KEYPLANE_BOOTSTRAP_ROOT_KEY", ROOT_KEY);
+    let data = program.directory().join("keyplane-data");
     {
-        let store = Embedded::open(directory.path())?;
+        let store = Embedded::open(&data)?;
         store.create(Object::from_json(Kind::ApiKey, imported.to_string().as_bytes())?).await?;
     }
-    let program =
-        Program::api_server()?.flag("--data-dir", directory.path()).env("KEYPLANE_BOOTSTRAP_ROOT_KEY", ROOT_KEY);
     let mut server = program.start().await?;
     assert_eq!(code(&server, None).await?, "NOT_FOUND");
     assert_eq!(code(&server, Some("seam")).await?, "VALID");
@@ -40,7 +39,7 @@ async fn the_first_use_with_a_migration_is_remembered_for_good() -> Result<()> {
     assert_eq!(server.terminate().await?, 0);
 
     {
-        let store = Embedded::open(directory.path())?;
+        let store = Embedded::open(&data)?;
         let key = ObjectKey { kind: Kind::ApiKey, namespace: "default".to_owned(), name: "imported".to_owned() };
         let written = String::from_utf8(store.get(&key).await?.to_json()?)?;
         assert!(written.contains(&KeyHash::of(KEY).to_hex()) && written.contains("\"mycompany_BRTR\""), "{written}");
