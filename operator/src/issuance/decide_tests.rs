@@ -139,7 +139,8 @@ fn a_hash_comes_from_the_spec_in_either_form() {
 
 #[test]
 fn a_prefixed_key_is_imported_under_its_lookup_hash() {
-    let imported = |sha256: String| KeySource::PrefixedHash(PrefixedHashKey { sha256, migration_id: "seam".to_owned() });
+    let imported =
+        |sha256: String| KeySource::PrefixedHash(PrefixedHashKey { sha256, migration_id: "seam".to_owned() });
     let long_token = KeyHash::of("long");
     let lookup = keyplane_core::prefixed::lookup("seam", long_token);
     let found = material("ApiKey", &imported(long_token.to_hex()), StatusView::default(), None);

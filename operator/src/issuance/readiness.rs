@@ -133,7 +133,14 @@ mod tests {
         KeySource::Generate(GenerateKey { secret_name: None, prefix: None, byte_length: None });
 
     fn around() -> Surroundings<'static> {
-        Surroundings { source: &GENERATE, names_migration: true, missing_keyspace: None, older: None, namespace: "team-a", expires: None }
+        Surroundings {
+            source: &GENERATE,
+            names_migration: true,
+            missing_keyspace: None,
+            older: None,
+            namespace: "team-a",
+            expires: None,
+        }
     }
 
     fn older(namespace: &str) -> Claimant {
@@ -152,9 +159,8 @@ mod tests {
         let source = KeySource::PrefixedHash(prefixed);
         let lookup = KeyHash::of("lookup");
         let material = Material::Prefixed { long_token: KeyHash::of("k"), lookup };
-        let of = |names_migration| {
-            ready(&material, Surroundings { source: &source, names_migration, ..around() }, at(0))
-        };
+        let of =
+            |names_migration| ready(&material, Surroundings { source: &source, names_migration, ..around() }, at(0));
         assert_eq!((of(true).holds, of(true).reason), (true, reason::ISSUED));
         assert!(of(true).message.contains("`seam`"), "{}", of(true).message);
         assert_eq!((of(false).holds, of(false).reason), (false, NOT_SUPPORTED), "a root key");
