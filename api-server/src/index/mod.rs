@@ -191,8 +191,12 @@ impl Index {
                     None => edited.remove(tag, namespace, hash),
                 };
                 if let Some(census) = census.as_mut() {
-                    former.iter().for_each(|former| census.remove(former));
-                    record.iter().for_each(|record| census.put(record));
+                    if let Some(former) = &former {
+                        census.remove(former);
+                    }
+                    if let Some(record) = record {
+                        census.put(record);
+                    }
                 }
             }
             shard.store(Arc::new(edited.done()));

@@ -193,13 +193,10 @@ type Events = BoxStream<'static, Result<Event, WatchError>>;
 impl Follower {
     /// The events of the next state; `None` when there will be none.
     async fn next(&mut self) -> Option<Events> {
-        let now = match &self.before {
-            None => self.current.borrow_and_update().clone(),
-            Some(_) => {
-                self.current.changed().await.ok()?;
-                self.current.borrow_and_update().clone()
-            }
-        };
+        if self.before.is_some() {
+            self.current.changed().await.ok()?;
+        }
+        let now = self.current.borrow_and_update().clone();
         if let Some(events) = self.events(&now) {
             return Some(events);
         }

@@ -54,19 +54,22 @@ pub(crate) fn measure(scene: &mut Scene) -> Result<Changes> {
             }
             lookups += STRETCH;
         }
-        let nanoseconds = (processor_time()? - began).as_secs_f64() * 1e9 / f64::from(lookups.max(1));
+        let nanoseconds = processor_time()?.saturating_sub(began).as_secs_f64() * 1e9 / f64::from(lookups.max(1));
         Ok(Reader { nanoseconds, waited: waits()? - waited })
     };
     thread::scope(|scope| {
         let readers: Vec<_> = (1..=READERS).map(|seed| scope.spawn(move || read(seed))).collect();
         let (mut clock, mut work) = (Samples::default(), Samples::default());
-        let mut written = Ok(());
+        let mut written: Result<()> = Ok(());
         for event in events(hashes.len()) {
             thread::sleep(PAUSE);
             let (began, worked) = (Instant::now(), processor_time());
             mirror.apply([(0, event)]);
             clock.add(began.elapsed());
-            written = written.and(worked.and_then(|worked| Ok(work.add(processor_time()? - worked))));
+            written = written.and_then(|()| {
+                work.add(processor_time()?.saturating_sub(worked?));
+                Ok(())
+            });
         }
         stop.store(true, Ordering::Relaxed);
         written?;
