@@ -79,12 +79,7 @@ pub async fn run(args: Args, flags: Flags, log_levels: LogLevels) -> anyhow::Res
     let swept = Swept { counters, balances: swept, migrations, events, engine: engine.clone(), metrics: counted };
     let sweeping = tokio::spawn(sweep(swept));
     let load = metrics.load();
-    let api = Api {
-        engine,
-        metrics,
-        readiness: readiness.clone(),
-        v1_namespace: args.v1_verifies().map(Arc::from),
-    };
+    let api = Api { engine, metrics, readiness: readiness.clone(), v1_namespace: args.v1_verifies().map(Arc::from) };
     let service = Admitted::new(Service::new(api), Bounds::default(), load);
     let mut serving = tokio::spawn(serve::serve(api_socket, service, stop.api.clone()));
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");

@@ -38,7 +38,8 @@ fn run_command() -> anyhow::Result<ExitCode> {
 }
 
 fn start(args: RunArgs, flags: Flags) -> anyhow::Result<ExitCode> {
-    let log_levels = logging::start(args.log_format, &args.log_filter, NEVER_LOGGED).context("failed to set up logging")?;
+    let log_levels =
+        logging::start(args.log_format, &args.log_filter, NEVER_LOGGED).context("failed to set up logging")?;
     let runtime = tokio::runtime::Runtime::new().context("failed to start the async runtime")?;
     let ended = runtime.block_on(run::run(args, flags, log_levels));
     // Reconciles that outlived their deadline must not hold the process.

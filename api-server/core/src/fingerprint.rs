@@ -30,7 +30,7 @@ impl Fingerprint {
         Self(u128::from_le_bytes(half))
     }
 
-    /// Of a key: of everything that decides an answer about it, its hashes included. **Cost**: half a microsecond for a key of usual size.
+    /// Of a key: of everything that decides an answer about it, its hashes included. **Cost**: a microsecond for a key of usual size.
     pub fn of_key(record: &KeyRecord) -> Self {
         Self::of("key", &Key(record))
     }

@@ -10,7 +10,11 @@ use keyplane_core::record::{KeyRecord, Place};
 
 /// Keys by namespace and keyspace. Belongs to the writer; a page copies it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Census(BTreeMap<Arc<str>, BTreeMap<Keyspace, Count>>);
+pub(super) struct Census {
+    keys: BTreeMap<Arc<str>, BTreeMap<Keyspace, Count>>,
+    /// Shards that are in it, from the first on: none until someone asks.
+    pub(super) counted: usize,
+}
 
 /// A keyspace as it is called.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,13 +97,13 @@ impl Census {
     pub(super) fn put(&mut self, record: &KeyRecord) {
         let Place { namespace, keyspace, keyspace_id, .. } = &*record.place;
         let keyspace = Keyspace { name: keyspace.clone(), id: keyspace_id.clone() };
-        self.0.entry(namespace.clone()).or_default().entry(keyspace).or_default().add(&Count::of(record));
+        self.keys.entry(namespace.clone()).or_default().entry(keyspace).or_default().add(&Count::of(record));
     }
 
     /// An entry of the key went, or this record of it. A keyspace without keys is forgotten, and a namespace without keyspaces.
     pub(super) fn remove(&mut self, record: &KeyRecord) {
         let Place { namespace, keyspace, keyspace_id, .. } = &*record.place;
-        let Entry::Occupied(mut keyspaces) = self.0.entry(namespace.clone()) else { return };
+        let Entry::Occupied(mut keyspaces) = self.keys.entry(namespace.clone()) else { return };
         let keyspace = Keyspace { name: keyspace.clone(), id: keyspace_id.clone() };
         if let Entry::Occupied(mut held) = keyspaces.get_mut().entry(keyspace) {
             held.get_mut().subtract(&Count::of(record));
@@ -118,7 +122,7 @@ impl Census {
             name: name.clone(),
             keyspaces: keyspaces.iter().map(|(keyspace, count)| (keyspace.clone(), *count)).collect(),
         };
-        self.0.iter().map(copy).collect()
+        self.keys.iter().map(copy).collect()
     }
 }
 

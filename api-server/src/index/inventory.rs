@@ -5,16 +5,19 @@ use std::sync::{Arc, PoisonError};
 use keyplane_core::fingerprint::Fingerprint;
 use keyplane_core::record::KeyRecord;
 
-use super::census::{Census, Inventory, Shards};
+use super::census::{Inventory, Shards};
 use super::{Index, NamedLimit, NamespaceId};
 
 impl Index {
-    /// All that is held, counted. The first time every key is read, half a microsecond each, and the writer waits; from then on the writer
-    /// keeps the count, and this costs a walk over the shards.
+    /// All that is held, counted. The first time every key is read, one and a half microseconds each, a shard at a time so that the writer
+    /// never waits long; from then on the writer keeps the count, and this costs a walk over the shards.
     pub fn inventory(&self) -> Inventory {
-        let mut census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
-        let namespaces = census.get_or_insert_with(|| self.counted()).namespaces();
-        drop(census);
+        let namespaces = loop {
+            let mut census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(shard) = self.shards.get(census.counted) else { break census.namespaces() };
+            shard.load().records().for_each(|(_, record)| census.put(record));
+            census.counted += 1;
+        };
         let mut shards = Shards { count: self.shards.len(), ..Shards::default() };
         for shard in &self.shards {
             let keys = shard.load().len();
@@ -33,14 +36,6 @@ impl Index {
             let shard = shard.load();
             shard.records().find(|(_, record)| wanted(record)).map(|(namespace, record)| (namespace, record.clone()))
         })
-    }
-
-    fn counted(&self) -> Census {
-        let mut census = Census::default();
-        for shard in &self.shards {
-            shard.load().records().for_each(|(_, record)| census.put(record));
-        }
-        census
     }
 
     fn callers_counted(&self) -> (u64, Fingerprint) {
@@ -106,6 +101,24 @@ mod tests {
         index.apply(vec![put(0, "a", None), remove(1, "c"), put(1, "a", None)]);
         assert_eq!(index.inventory().namespaces, before, "back to the first content");
         assert_eq!(changed.shards.count - changed.shards.empty, 3);
+    }
+
+    #[test]
+    fn counting_for_the_first_time_while_the_writer_writes_counts_each_entry_once() {
+        let (index, anew) = (Index::default(), Index::default());
+        let key = |number: u32, expires| put(number % 3, &format!("key-{number}"), Some(expires));
+        index.apply((0..500).map(|number| key(number, 0)).collect());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..500 {
+                    index.apply(vec![key(number, 1), key(number + 500, 1)]);
+                }
+            });
+            scope.spawn(|| index.inventory());
+            index.inventory();
+        });
+        anew.apply((0..1000).map(|number| key(number, 1)).collect());
+        assert_eq!(index.inventory().namespaces, anew.inventory().namespaces);
     }
 
     #[test]

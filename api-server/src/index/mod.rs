@@ -94,8 +94,8 @@ pub struct Index {
     /// The numbers of the namespaces of which there was ever a key: for requests that name theirs. A few, and never fewer.
     names: ArcSwap<HashMap<Arc<str>, NamespaceId>>,
     seed: Seed,
-    /// Kept from the first time that someone asks. Locked by the writer for a batch, and by whoever asks; never by a verification.
-    census: Mutex<Option<Census>>,
+    /// Of the shards that were counted since someone asked. Locked by the writer for a batch, by who asks for a shard; never by a verification.
+    census: Mutex<Census>,
 }
 
 impl Default for Index {
@@ -184,13 +184,14 @@ impl Index {
             let mut edited = shard.load().edit(changes.len());
             for change in changes {
                 let Some((namespace, hash)) = change.key() else { continue };
-                let (_, tag) = self.place(namespace, hash);
+                let (number, tag) = self.place(namespace, hash);
                 let record = if let Change::PutKey(entry) = change { Some(&entry.record) } else { None };
                 let former = match record {
                     Some(record) => edited.put(tag, namespace, hash, record.clone()),
                     None => edited.remove(tag, namespace, hash),
                 };
-                if let Some(census) = census.as_mut() {
+                // A shard that was not counted yet is counted as it is then.
+                if number < census.counted {
                     if let Some(former) = &former {
                         census.remove(former);
                     }
