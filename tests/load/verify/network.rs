@@ -33,7 +33,7 @@ const STARTED: Duration = Duration::from_secs(10);
 
 /// How to get what this section needs.
 pub(crate) const WITHOUT_REDIS: &str =
-    "no redis-server on the PATH (apt-get install redis-server): memory or network is left out";
+    "memory or network is left out: --no-redis, or no redis-server on the PATH (apt-get install redis-server)";
 
 #[derive(Serialize)]
 pub(crate) struct Network {
