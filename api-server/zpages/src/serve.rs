@@ -51,6 +51,20 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// How pages are exposed: in the clear to everyone who reaches the listener, or over TLS to those a guard lets in.
+///
+/// ```no_run
+/// use zpages::access::Guard;
+/// use zpages::serve::{Certificate, Exposure};
+///
+/// # async fn example(pages: axum::Router) -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = tokio::net::TcpListener::bind("0.0.0.0:8443").await?;
+/// let certificate = Certificate::from_files("/etc/pages/tls.crt", "/etc/pages/tls.key")?;
+/// // In a cluster `Guard::delegated(client)`.
+/// let guard = Guard::certificates(Some("/etc/pages/client-ca.crt".into()))?;
+/// Exposure::guarded(certificate, guard).serve(listener, pages, std::future::pending()).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Exposure(Option<(Certificate, Guard)>);
 
