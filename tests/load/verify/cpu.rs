@@ -85,7 +85,7 @@ mod tests {
         let of_process = || Spent::by_process(std::process::id()).unwrap().running;
         let of_thread = || Spent::by_this_thread().unwrap().running;
         let (process, thread) = (of_process(), of_thread());
-        while of_thread() - thread < Duration::from_millis(20) {}
-        assert!(of_process() - process >= Duration::from_millis(15));
+        while of_thread() < thread + Duration::from_millis(20) {}
+        assert!(of_process() >= process + Duration::from_millis(15));
     }
 }
