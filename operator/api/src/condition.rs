@@ -8,6 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub const READY: &str = "Ready";
 /// The verify pods hold the observed generation.
 pub const PROPAGATED: &str = "Propagated";
+/// What the object names exists: roles and keyspaces of its own namespace. Nothing refers to another namespace. Absent while the
+/// object never named a missing one, so that a key without trouble costs no write.
+pub const REFERENCES_RESOLVED: &str = "ReferencesResolved";
 /// A pool: enough pods are ready to serve.
 pub const AVAILABLE: &str = "Available";
 /// A pool: pods are being added, removed or replaced.
@@ -29,6 +32,25 @@ pub mod reason {
     pub const EXPIRED: &str = "Expired";
     /// The spec has a value that no schema could refuse.
     pub const INVALID_SPEC: &str = "InvalidSpec";
+
+    /// A limit, an override, a keyspace, an identity, a role or a permission: it is used as written.
+    pub const IN_USE: &str = "InUse";
+    /// As [`IN_USE`], and younger objects have the same name and are not used.
+    pub const NAME_SHARED: &str = "NameShared";
+    /// An older object has the same name and is the one that is used.
+    pub const DUPLICATE_NAME: &str = "DuplicateName";
+    /// A limit: it is used, but not all of the overrides that stand in it.
+    pub const OVERRIDES_NOT_IN_USE: &str = "OverridesNotInUse";
+    /// An override: no RateLimit of the name that it gives.
+    pub const RATE_LIMIT_NOT_FOUND: &str = "RateLimitNotFound";
+    /// An override: another one for the same identifier is older, or stands in the limit itself, and is the one that is used.
+    pub const DUPLICATE_IDENTIFIER: &str = "DuplicateIdentifier";
+    /// An override: another pattern matches all that it matches, and comes first.
+    pub const SHADOWED: &str = "Shadowed";
+    /// References: everything that the object names exists.
+    pub const RESOLVED: &str = "Resolved";
+    /// References: no KeyRole of a name in the list.
+    pub const ROLE_NOT_FOUND: &str = "RoleNotFound";
 
     /// A pool: all pods run as written.
     pub const AS_SPECIFIED: &str = "AsSpecified";

@@ -51,14 +51,15 @@ pub struct IdentitySpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityStatus {
-    /// The id that HTTP clients see, derived from the object's uid.
+    /// The id that HTTP clients see, derived from the namespace and the externalId: an identity needs no object.
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// How many ApiKeys name this identity.
+    /// How many ApiKeys name this identity; 0 for one whose externalId an older object has. Up to 30 seconds old, but at once
+    /// when it leaves 0 or becomes 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<i64>,
-    /// Ready: the identity is in use as written.
+    /// Ready: the identity is in use as written. False when an older Identity has its externalId.
     #[schemars(schema_with = "crate::embedded::conditions")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

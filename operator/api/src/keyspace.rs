@@ -76,11 +76,11 @@ pub struct KeyDefaults {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyspaceStatus {
-    /// The id that HTTP clients see, derived from the object's uid.
+    /// The id that HTTP clients see, derived from the namespace and the name: keys may be in a keyspace before its object is.
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// How many ApiKeys name this keyspace.
+    /// How many ApiKeys name this keyspace. Up to 30 seconds old, but at once when it leaves 0 or becomes 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<i64>,
     /// Ready: the keyspace is in use as written.

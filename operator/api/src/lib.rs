@@ -69,6 +69,9 @@ pub const CATEGORY: &str = "keyplane";
 pub const FIELD_MANAGER: &str = "keyplane-operator";
 /// Field manager of the statuses that the operator writes.
 pub const STATUS_FIELD_MANAGER: &str = "keyplane-operator-status";
+/// Field manager of what the operator says of names and references: the statuses of `RateLimit`, `RateLimitOverride`, `Keyspace`,
+/// `Identity`, `KeyRole` and `KeyPermission`, and one condition of an `ApiKey`, whose other fields have another writer.
+pub const REFERENCES_FIELD_MANAGER: &str = "keyplane-operator-references";
 /// Field manager, and value of the managed-by label, of objects made through the HTTP API.
 pub const API_FIELD_MANAGER: &str = "keyplane-api";
 
@@ -80,6 +83,11 @@ pub const MANAGED_BY_OPERATOR: &str = "keyplane-operator";
 pub const API_KEY_LABEL: &str = "keyplane.dev/apikey";
 /// On a Secret: the name of the RootKey that it belongs to.
 pub const ROOT_KEY_LABEL: &str = "keyplane.dev/rootkey";
+/// On an ApiKey or RootKey with a generated key: any new value has the next key issued now.
+pub const ROTATE_ANNOTATION: &str = "keyplane.dev/rotate";
+/// On a Secret with a generated key: SHA-256 of the key that the one in it replaced. By it a rotation is known that has reached the Secret
+/// and not the status.
+pub const REPLACES_ANNOTATION: &str = "keyplane.dev/replaces";
 /// On what a pool owns: the name of the VerifyPool.
 pub const POOL_LABEL: &str = "keyplane.dev/pool";
 /// On what a pool owns, cluster-wide objects included: the namespace of the VerifyPool.

@@ -49,7 +49,7 @@ pub struct KeyPermissionStatus {
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Ready: the permission is in use as written.
+    /// Ready: the permission is in use as written. False when an older KeyPermission has its slug.
     #[schemars(schema_with = "crate::embedded::conditions")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

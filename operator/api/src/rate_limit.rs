@@ -160,17 +160,24 @@ pub struct Override {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RateLimitStatus {
-    /// The id that HTTP clients see, derived from the object's uid.
+    /// The id that HTTP clients see, derived from the namespace and the name in use; the same for as long as the name is.
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// How many ApiKeys the limit applies to.
+    /// How many ApiKeys spec.appliesTo takes; 0 for a limit whose name an older one has. A key counts too if a limit of its
+    /// own or of its identity has the same name and comes first. Up to 30 seconds old, but at once when it leaves 0 or becomes 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched_keys: Option<i64>,
-    /// How many overrides there are, here and as objects.
+    /// Names of some of these ApiKeys: the first 5 by name. As old as matchedKeys. Absent: there are none.
+    #[schemars(length(max = 5), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sample: Vec<String>,
+    /// How many overrides there are, here and as objects, also those that are not in use. Up to 30 seconds old, as matchedKeys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overrides: Option<i64>,
-    /// Ready: the limit is in use as written. Propagated: the verify pods hold this generation.
+    /// Ready: the limit is in use as written. ReferencesResolved: the keyspaces that it names exist; absent while it never
+    /// named a missing one. Propagated: the verify pods hold this generation.
     #[schemars(schema_with = "crate::embedded::conditions")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -223,11 +230,12 @@ pub struct RateLimitOverrideSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RateLimitOverrideStatus {
-    /// The id that HTTP clients see, derived from the object's uid.
+    /// The id that HTTP clients see, derived from the namespace, the limit and the identifier.
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Ready: the override is in use as written.
+    /// Ready: the override is in use as written. False when its RateLimit does not exist, or when another override stands
+    /// before it for every identifier that it is for.
     #[schemars(schema_with = "crate::embedded::conditions")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

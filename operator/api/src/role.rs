@@ -57,7 +57,7 @@ pub struct KeyRoleStatus {
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Ready: the role is in use as written.
+    /// Ready: the role is in use as written. False when an older KeyRole has its name.
     #[schemars(schema_with = "crate::embedded::conditions")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
