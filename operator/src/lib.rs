@@ -3,7 +3,7 @@
 //! ```text
 //! main -> config (the only reader of flags and environment)
 //!      -> run: ops listener -> resource definitions present? -> lease -> controllers
-//!              issuance (ApiKey, RootKey)    verify_pool (VerifyPool)
+//!              issuance (ApiKey, RootKey)    verify_pool (VerifyPool)    references (all that is named, and who names it)
 //! ```
 //!
 //! Each controller is a row of steps in files of the same names: `gather` reads, `decide` decides, `build` builds, `apply` writes,
@@ -20,6 +20,7 @@ pub mod lease;
 pub mod metrics;
 pub mod ops;
 pub mod rbac;
+pub mod references;
 pub mod retry;
 pub mod run;
 pub mod verify_pool;

@@ -39,6 +39,21 @@ pub const RULES: &[Rule] = &[
     // `patch` for the finalizer.
     rule(KEYPLANE, &["verifypools"], &["get", "list", "patch", "watch"]),
     rule(KEYPLANE, &["apikeys/status", "rootkeys/status", "verifypools/status"], &["patch"]),
+    // What describes permissions: pods don't need it.
+    rule(KEYPLANE, &["keypermissions"], &["list", "watch"]),
+    // Who has a name, and who refers to it.
+    rule(
+        KEYPLANE,
+        &[
+            "identities/status",
+            "keypermissions/status",
+            "keyroles/status",
+            "keyspaces/status",
+            "ratelimitoverrides/status",
+            "ratelimits/status",
+        ],
+        &["patch"],
+    ),
     // Where owner references are checked (OwnerReferencesPermissionEnforcement), owning needs this.
     rule(KEYPLANE, &["apikeys/finalizers", "rootkeys/finalizers", "verifypools/finalizers"], &["update"]),
     // Create and never update: a key that is there is not overwritten.

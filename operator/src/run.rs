@@ -25,14 +25,24 @@ use crate::crds::Presence;
 use crate::events::Events;
 use crate::lease::{Election, Lost};
 use crate::metrics::Metrics;
-use crate::{issuance, ops, verify_pool};
+use crate::{issuance, ops, references, verify_pool};
 
 /// For reconciles under way: each is a few requests of milliseconds; one that hangs is cut off.
 const DRAIN: Duration = Duration::from_secs(10);
 /// For events still queued, and for giving the lease back.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The kinds without which nothing can be done.
-const KINDS: [&str; 4] = ["apikeys", "rootkeys", "keyspaces", "verifypools"];
+const KINDS: [&str; 9] = [
+    "apikeys",
+    "identities",
+    "keypermissions",
+    "keyroles",
+    "keyspaces",
+    "ratelimitoverrides",
+    "ratelimits",
+    "rootkeys",
+    "verifypools",
+];
 
 /// Why nothing could be started. Each text is whole, so that none is printed twice in a chain of causes.
 #[derive(Debug, thiserror::Error)]
@@ -169,6 +179,7 @@ async fn controllers(context: Context, args: RunArgs, stop: CancellationToken) {
     tokio::join!(
         issuance::run::<ApiKey>(context.clone(), scopes.clone(), stop.clone()),
         issuance::run::<RootKey>(context.clone(), scopes.clone(), stop.clone()),
+        references::run(context.clone(), scopes.clone(), stop.clone()),
         verify_pool::run(context, scopes, args.verify_image, stop),
     );
 }

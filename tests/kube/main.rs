@@ -17,6 +17,7 @@ mod operator_faults;
 mod pages_differential;
 mod page_access;
 mod readme;
+mod references;
 mod registry;
 mod secrets_stay_secret;
 mod verification;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         pages_differential::trials,
         page_access::trials,
         readme::trials,
+        references::trials,
         registry::trials,
         secrets_stay_secret::trials,
         verification::trials,

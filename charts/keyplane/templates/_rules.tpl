@@ -40,6 +40,19 @@ What they amount to:
 - apiGroups: [keyplane.dev]
   resources: [apikeys/status, rootkeys/status, verifypools/status]
   verbs: [patch]
+- apiGroups: [keyplane.dev]
+  resources: [keypermissions]
+  verbs: [list, watch]
+# Who has a name, and who refers to it.
+- apiGroups: [keyplane.dev]
+  resources:
+    - identities/status
+    - keypermissions/status
+    - keyroles/status
+    - keyspaces/status
+    - ratelimitoverrides/status
+    - ratelimits/status
+  verbs: [patch]
 # Clusters with OwnerReferencesPermissionEnforcement want it of whoever names an owner.
 - apiGroups: [keyplane.dev]
   resources: [apikeys/finalizers, rootkeys/finalizers, verifypools/finalizers]
