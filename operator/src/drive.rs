@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
-use kube::core::DeserializeGuard;
+use keyplane_api::Guarded;
 use kube::runtime::controller::{self, Action, ReconcileRequest};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{applier, watcher};
@@ -21,8 +21,8 @@ use crate::context::{Context, Failures};
 use crate::metrics::{Controller, Outcome};
 use crate::retry::{self, Class};
 
-/// An object as it is watched: one that cannot be read is an error of its own instead of the end of the whole watch.
-pub type Watched<K> = DeserializeGuard<K>;
+/// An object as it is watched: one that cannot be read, however deep, is an error of its own instead of the end of the whole watch.
+pub type Watched<K> = Guarded<K>;
 
 /// Reconciles of one controller at the same time. Each waits for the API server most of its time; 16 keep one API server busy
 /// without being a burst that its fairness would push back (20 seats for a service account by default).

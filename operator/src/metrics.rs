@@ -7,6 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::issuance::deadlines::Deadlines;
+
 /// Buckets in seconds: a reconcile that only reads takes 2 to 5 ms, one that writes twice 10 to 20 ms, a retried request up to seconds.
 const SECONDS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.25, 1.0, 5.0];
 
@@ -26,6 +28,15 @@ pub struct Outcome {
     pub result: &'static str,
 }
 
+/// The labels of keys that took the place of others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Rotation {
+    /// The kind that the controller reconciles.
+    pub controller: &'static str,
+    /// `schedule`, `request`, `secret_deleted` or `secret_edited`.
+    pub cause: &'static str,
+}
+
 /// All metrics of the operator; cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -35,8 +46,12 @@ pub struct Metrics {
     pub reconciles: Family<Outcome, Counter>,
     /// How long a reconcile took.
     pub reconcile_seconds: Family<Controller, Histogram>,
-    /// Keys made, that is Secrets created.
+    /// Keys made, each into a Secret.
     pub keys_generated: Family<Controller, Counter>,
+    /// Those of them that took the place of another.
+    pub rotations: Family<Rotation, Counter>,
+    /// When keys expire and rotate.
+    pub deadlines: Deadlines,
     /// Statuses written; stands still when nothing changes.
     pub status_writes: Family<Controller, Counter>,
     /// Objects applied for pools; stands still when nothing changes.
@@ -55,6 +70,8 @@ impl Metrics {
             reconciles: Family::default(),
             reconcile_seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             keys_generated: Family::default(),
+            rotations: Family::default(),
+            deadlines: Deadlines::default(),
             status_writes: Family::default(),
             applied: Counter::default(),
             watch_errors: Family::default(),
@@ -69,6 +86,8 @@ impl Metrics {
         registry.register("reconciles", "Finished reconciles by controller and result", metrics.reconciles.clone());
         registry.register("reconcile_seconds", "Duration of a reconcile", metrics.reconcile_seconds.clone());
         registry.register("keys_generated", "Keys generated into a Secret", metrics.keys_generated.clone());
+        registry.register("rotations", "Keys that took the place of another, by cause", metrics.rotations.clone());
+        registry.register_collector(Box::new(metrics.deadlines.clone()));
         registry.register("status_writes", "Statuses written", metrics.status_writes.clone());
         registry.register("applied_objects", "Objects applied for VerifyPools", metrics.applied.clone());
         registry.register("watch_errors", "Broken watches, each begun again", metrics.watch_errors.clone());

@@ -56,8 +56,8 @@ pub const RULES: &[Rule] = &[
     ),
     // Where owner references are checked (OwnerReferencesPermissionEnforcement), owning needs this.
     rule(KEYPLANE, &["apikeys/finalizers", "rootkeys/finalizers", "verifypools/finalizers"], &["update"]),
-    // Create and never update: a key that is there is not overwritten.
-    rule("", &["secrets"], &["create", "get", "list", "watch"]),
+    // `patch` for rotation, always of the version that was read: a key that nobody looked at is never overwritten.
+    rule("", &["secrets"], &["create", "get", "list", "patch", "watch"]),
     rule("", &["namespaces"], &["list", "watch"]),
     rule("", &["serviceaccounts", "services"], APPLIED),
     rule("apps", &["statefulsets"], APPLIED),

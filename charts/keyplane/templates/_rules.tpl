@@ -59,7 +59,7 @@ What they amount to:
   verbs: [update]
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [create, get, list, watch]
+  verbs: [create, get, list, patch, watch]
 - apiGroups: [""]
   resources: [serviceaccounts, services]
   verbs: [create, get, list, patch, watch]

@@ -22,6 +22,7 @@ pub struct PreviousKey {
     /// SHA-256 of the key; what verify pods find it by.
     #[schemars(length(max = 64))]
     pub sha256: String,
-    /// When the key stops to be valid.
+    /// When the key stops to be valid. It is the word of whoever holds the key: it never moves but to an earlier time, by a
+    /// shorter overlap in the spec.
     pub valid_until: Time,
 }

@@ -69,7 +69,8 @@ pub struct RootKeySpec {
     #[serde(default)]
     pub key: KeySource,
 
-    /// When a generated key is replaced. Absent: never by itself.
+    /// When a generated key is replaced. Absent: only when the annotation keyplane.dev/rotate gets a new value; the replaced
+    /// key is then valid for 24h more, and a deleted Secret is not made again by itself, because nobody is known to read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
 }
@@ -107,12 +108,17 @@ pub struct RootKeyStatus {
     /// The key that is valid now. Absent: none was issued or found yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<CurrentKey>,
-    /// The key that was replaced and is valid for a while still. Absent: none.
+    /// The key that was replaced and is valid for a while still; verify pods end it by themselves. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PreviousKey>,
-    /// When the next key will be issued. Absent: the key does not rotate.
+    /// When the next key will be issued. Absent: no rotation is due, or the key expires before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_rotation: Option<Time>,
+    /// The value of the annotation keyplane.dev/rotate that was acted on last, or the SHA-256 of a value of more than 64
+    /// characters. Absent: there was none.
+    #[schemars(length(max = 64))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled_rotate: Option<String>,
     /// The Secret that holds the key. Absent: only its hash is known.
     #[schemars(length(max = 253))]
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,17 +3,21 @@
 //! The rules that matter:
 //! - A key is generated only when the status names no current key *and* there is no Secret of its name. A Secret that is ours is hashed
 //!   again instead, which heals a crash between Secret and status without a second key.
-//! - A hash that was issued stays served (`keep`) when its Secret is lost or was edited: revoking is done with the object itself.
+//! - A hash that was issued stays served (`keep`) when its Secret is lost or was edited, until its stated end: revoking is done with the
+//!   object itself. Whether another key is issued then, and all of rotation: `generated.rs`.
 //! - `secretRef`: a Secret or entry that is missing may be an accident, the hash stays. A Secret whose content is no usable key is its
 //!   owner's word that the earlier key is not the key any more, so the hash is dropped: the strict side.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use keyplane_api::condition::reason;
 use keyplane_api::{CurrentKey, KeySource, PrefixedHashKey, default_secret_name};
 use keyplane_core::hash::KeyHash;
 use keyplane_core::key::{PlainKey, PlainKeyError};
 
+use super::generated::{Issue, generated};
 use super::kind::{KeyKind, StatusView};
+use super::rotation::{Turn, Wish};
 
 /// A Secret as it was found.
 #[derive(Clone, Debug)]
@@ -21,24 +25,35 @@ pub(super) enum Found {
     /// There is none of the name.
     Absent,
     /// There is one.
-    Present {
-        /// It has the object's uid as owner.
-        ours: bool,
-        /// When it was made.
-        created: Option<Time>,
-        /// The entry with the key, read; `None` when there is no such entry.
-        key: Option<Result<PlainKey, PlainKeyError>>,
-    },
+    Present(Box<Held>),
+}
+
+/// What is in a Secret.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    /// It has the object's uid as owner.
+    pub ours: bool,
+    /// When it was made.
+    pub created: Option<Time>,
+    /// Which version of it this is.
+    pub resource_version: Option<String>,
+    /// The entry with the key, read; `None` when there is no such entry.
+    pub key: Option<Result<PlainKey, PlainKeyError>>,
+    /// The entry `previousKey`, likewise.
+    pub previous: Option<Result<PlainKey, PlainKeyError>>,
+    /// The entry `keyId`.
+    pub key_id: Option<String>,
+    /// The hash of the key that the one in it replaced, as a rotation wrote it.
+    pub replaces: Option<String>,
+    /// The request for which the key in it was issued.
+    pub request: Option<String>,
 }
 
 /// What the object's key is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Material {
-    /// Nothing was issued yet: make a key into a new Secret of this name.
-    Generate {
-        /// Name of the Secret.
-        secret_name: String,
-    },
+    /// Make a key into a Secret: the first one, or the next.
+    Issue(Issue),
     /// The key is known.
     Known(Known),
     /// Only the hash of the key's long token is known. The whole key's hash becomes known to whoever sees its first use, not here: what the
@@ -57,7 +72,18 @@ pub(super) enum Material {
         message: String,
         /// Whether what the status says already stays there.
         keep: bool,
+        /// Where a key that stays stands in its rotations.
+        turn: Turn,
     },
+}
+
+impl Material {
+    /// Whether this takes a generated key that was issued for lost or for replaced. What the copy from the watch says of it may be
+    /// older than its Secret; only if the Secret holds the very key that the copy names is the copy as new as it must be.
+    pub(super) fn departs_from(&self, source: &KeySource, status: StatusView<'_>) -> bool {
+        let (KeySource::Generate(_), Some(current)) = (source, status.current) else { return false };
+        !matches!(self, Self::Known(known) if KeyHash::parse(&current.sha256) == Ok(known.hash))
+    }
 }
 
 /// A key that is known by its hash.
@@ -71,6 +97,8 @@ pub(super) struct Known {
     pub start: Option<String>,
     /// The Secret that holds it.
     pub secret_name: Option<String>,
+    /// Where it stands in its rotations; empty for a key that was not generated.
+    pub turn: Turn,
 }
 
 /// The Secret and the entry to read for this object; `None`: no Secret is involved.
@@ -93,12 +121,14 @@ pub(super) fn material(
     kind: &str,
     source: &KeySource,
     status: StatusView<'_>,
+    wish: Wish<'_>,
     secret: Option<(&str, &str, Found)>,
+    now: Timestamp,
 ) -> Material {
     match (source, secret) {
         (KeySource::Hash(hash), _) => from_spec(&hash.sha256, "spec.key.hash.sha256", status.current),
         (KeySource::PrefixedHash(key), _) => prefixed(key),
-        (KeySource::Generate(_), Some((name, _, found))) => generated(kind, name, status.current, found),
+        (KeySource::Generate(_), Some((name, _, found))) => generated(kind, name, status, wish, found, now),
         (KeySource::SecretRef(_), Some((name, entry, found))) => brought(kind, name, entry, status, found),
         // Not reached: both sources lead to a Secret.
         (KeySource::Generate(_) | KeySource::SecretRef(_), None) => {
@@ -109,7 +139,7 @@ pub(super) fn material(
 
 fn from_spec(sha256: &str, field: &str, current: Option<&CurrentKey>) -> Material {
     match KeyHash::parse(sha256) {
-        Ok(hash) => known(hash, current, None, None, None),
+        Ok(hash) => Material::Known(known(hash, current, None, None, None)),
         Err(error) => trouble(reason::INVALID_SPEC, format!("{field}: {error}"), false),
     }
 }
@@ -123,106 +153,55 @@ fn prefixed(key: &PrefixedHashKey) -> Material {
     }
 }
 
-fn generated(kind: &str, name: &str, current: Option<&CurrentKey>, found: Found) -> Material {
-    let issued = current.map(|current| KeyHash::parse(&current.sha256).ok());
-    match (issued, found) {
-        (None, Found::Absent) => Material::Generate { secret_name: name.to_owned() },
-        (None, Found::Present { ours: true, created, key }) => match key {
-            Some(Ok(key)) => known(key.hash(), current, created, Some(key.start()), Some(name)),
-            Some(Err(error)) => trouble(
-                reason::SECRET_MALFORMED,
-                format!(
-                    "Secret `{name}` was made for this {kind} but {error}; delete the Secret and a new key is made"
-                ),
-                false,
-            ),
-            None => trouble(
-                reason::SECRET_MALFORMED,
-                format!(
-                    "Secret `{name}` was made for this {kind} but has no entry `key`; delete the Secret and a new key is made"
-                ),
-                false,
-            ),
-        },
-        (None, Found::Present { ours: false, .. }) => trouble(
-            reason::SECRET_MALFORMED,
-            format!(
-                "Secret `{name}` exists already and does not belong to this {kind}, so it is left alone; delete it or name \
-                 another one in spec.key.generate.secretName (to use the key in it, make a {kind} with spec.key.secretRef)"
-            ),
-            false,
-        ),
-        (Some(_), Found::Absent) => trouble(
-            reason::SECRET_MISSING,
-            format!(
-                "Secret `{name}` with the plain key is gone and the key cannot be recovered from its hash; holders of the key can \
-                 still use it. Restore the Secret, or delete and re-create this {kind} to get a new key"
-            ),
-            true,
-        ),
-        (Some(Some(hash)), Found::Present { key: Some(Ok(key)), .. }) if key.hash() == hash => {
-            known(hash, current, None, Some(key.start()), Some(name))
-        }
-        (Some(_), Found::Present { .. }) => trouble(
-            reason::SECRET_MALFORMED,
-            format!(
-                "Secret `{name}` does not hold the key that was issued any more; the issued key stays valid. Restore the \
-                 Secret, or delete and re-create this {kind} to get a new key"
-            ),
-            true,
-        ),
-    }
-}
-
 fn brought(kind: &str, name: &str, entry: &str, status: StatusView<'_>, found: Found) -> Material {
     let kept = if status.current.is_some() {
         "; the key that was in it stays valid until then, disable or delete this object to revoke it"
     } else {
         ""
     };
-    match found {
-        Found::Absent => trouble(
-            reason::SECRET_MISSING,
-            format!(
+    let key = match found {
+        Found::Absent => {
+            let message = format!(
                 "Secret `{name}` of spec.key.secretRef does not exist in this namespace; create it with the key in entry `{entry}`{kept}"
-            ),
-            true,
-        ),
-        Found::Present { key: None, .. } => trouble(
+            );
+            return trouble(reason::SECRET_MISSING, message, true);
+        }
+        Found::Present(held) => held.key,
+    };
+    match key {
+        None => trouble(
             reason::SECRET_MISSING,
             format!(
                 "Secret `{name}` has no entry `{entry}`, which spec.key.secretRef names; add it with the key{kept}"
             ),
             true,
         ),
-        Found::Present { key: Some(Err(error)), .. } => trouble(
+        Some(Err(error)) => trouble(
             reason::SECRET_MALFORMED,
             format!(
                 "entry `{entry}` of Secret `{name}` is not a usable key: {error}; no key of this {kind} is valid until it is"
             ),
             false,
         ),
-        Found::Present { key: Some(Ok(key)), .. } => {
-            known(key.hash(), status.current, None, Some(shown_start(&key)), Some(name))
-        }
+        Some(Ok(key)) => Material::Known(known(key.hash(), status.current, None, Some(shown_start(&key)), Some(name))),
     }
 }
 
 /// Keeps the time of issue while the hash stays the same; a new hash gets `fresh`.
-fn known(
+pub(super) fn known(
     hash: KeyHash,
     current: Option<&CurrentKey>,
     fresh: Option<Time>,
     start: Option<String>,
     secret_name: Option<&str>,
-) -> Material {
+) -> Known {
     let same = current.filter(|current| KeyHash::parse(&current.sha256) == Ok(hash));
     let issued_at = same.map(|current| current.issued_at.clone()).or(fresh);
-    Material::Known(Known { hash, issued_at, start, secret_name: secret_name.map(str::to_owned) })
+    Known { hash, issued_at, start, secret_name: secret_name.map(str::to_owned), turn: Turn::default() }
 }
 
-fn trouble(reason: &'static str, message: String, keep: bool) -> Material {
-    Material::Trouble { reason, message, keep }
+pub(super) fn trouble(reason: &'static str, message: String, keep: bool) -> Material {
+    Material::Trouble { reason, message, keep, turn: Turn::default() }
 }
 
 /// The longest prefix, with its underscore, that is shown of a key that somebody brought; generated ones have no longer one.

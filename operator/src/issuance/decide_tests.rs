@@ -1,5 +1,5 @@
+use super::super::rotation::Cause;
 use super::*;
-use k8s_openapi::jiff::Timestamp;
 use keyplane_api::{GenerateKey, HashKey, SecretKeyRef};
 
 const PLAIN: &[u8] = b"pay_0123456789abcdef";
@@ -12,36 +12,50 @@ fn current(plain: &[u8]) -> CurrentKey {
     CurrentKey { sha256: PlainKey::from_bytes(plain).unwrap().hash().to_hex(), issued_at: time(7) }
 }
 
+fn now() -> Timestamp {
+    Timestamp::from_second(100).unwrap()
+}
+
+fn present(ours: bool, key: Option<&[u8]>) -> Found {
+    let key = key.map(PlainKey::from_bytes);
+    Found::Present(Box::new(Held { ours, created: Some(time(9)), key, ..Held::default() }))
+}
+
 fn holding(ours: bool, plain: &[u8]) -> Found {
-    Found::Present { ours, created: Some(time(9)), key: Some(PlainKey::from_bytes(plain)) }
+    present(ours, Some(plain))
 }
 
 fn without_entry(ours: bool) -> Found {
-    Found::Present { ours, created: Some(time(9)), key: None }
+    present(ours, None)
 }
 
 fn generate(current: Option<&CurrentKey>, found: Found) -> Material {
     let source = KeySource::Generate(GenerateKey::default());
     let status = StatusView { current, ..StatusView::default() };
-    material("ApiKey", &source, status, Some(("s", "key", found)))
+    material("ApiKey", &source, status, Wish::default(), Some(("s", "key", found)), now())
 }
 
 fn bring(current: Option<&CurrentKey>, found: Found) -> Material {
     let source = KeySource::SecretRef(SecretKeyRef { name: "s".to_owned(), key: "apiKey".to_owned() });
     let status = StatusView { current, ..StatusView::default() };
-    material("ApiKey", &source, status, Some(("s", "apiKey", found)))
+    material("ApiKey", &source, status, Wish::default(), Some(("s", "apiKey", found)), now())
+}
+
+fn in_spec(source: &KeySource) -> Material {
+    material("ApiKey", source, StatusView::default(), Wish::default(), None, now())
 }
 
 fn reason_and_keep(material: Material) -> (&'static str, bool, String) {
     match material {
-        Material::Trouble { reason, message, keep } => (reason, keep, message),
+        Material::Trouble { reason, message, keep, .. } => (reason, keep, message),
         other => panic!("not trouble: {other:?}"),
     }
 }
 
 #[test]
 fn a_key_is_generated_only_when_nothing_was_issued_and_no_secret_is_there() {
-    assert_eq!(generate(None, Found::Absent), Material::Generate { secret_name: "s".to_owned() });
+    let first = Issue { secret_name: "s".to_owned(), cause: Cause::First, replaces: None, over: None };
+    assert_eq!(generate(None, Found::Absent), Material::Issue(first));
     let issued = current(PLAIN);
     for (status, found) in [
         (Some(&issued), Found::Absent),
@@ -51,7 +65,7 @@ fn a_key_is_generated_only_when_nothing_was_issued_and_no_secret_is_there() {
         (None, holding(true, b"short")),
         (None, without_entry(true)),
     ] {
-        assert!(!matches!(generate(status, found.clone()), Material::Generate { .. }), "{found:?}");
+        assert!(!matches!(generate(status, found.clone()), Material::Issue(_)), "{found:?}");
     }
 }
 
@@ -74,7 +88,7 @@ fn an_issued_hash_stays_when_its_secret_is_lost_or_edited() {
     let issued = current(PLAIN);
     let (reason, keep, message) = reason_and_keep(generate(Some(&issued), Found::Absent));
     assert_eq!((reason, keep), (reason::SECRET_MISSING, true));
-    assert!(message.contains("delete and re-create"), "{message}");
+    assert!(message.contains("keyplane.dev/rotate"), "{message}");
     for edited in [holding(true, b"another-key-entirely"), without_entry(true), holding(true, b"short")] {
         let (reason, keep, _) = reason_and_keep(generate(Some(&issued), edited));
         assert_eq!((reason, keep), (reason::SECRET_MALFORMED, true));
@@ -126,13 +140,11 @@ fn a_hash_comes_from_the_spec_in_either_form() {
     let hash = KeyHash::of("plain");
     for sha256 in [hash.to_hex(), hash.to_base64()] {
         let source = KeySource::Hash(HashKey { sha256 });
-        let Material::Known(known) = material("ApiKey", &source, StatusView::default(), None) else {
-            panic!("not known")
-        };
+        let Material::Known(known) = in_spec(&source) else { panic!("not known") };
         assert_eq!((known.hash, known.start, known.secret_name), (hash, None, None));
     }
     let source = KeySource::Hash(HashKey { sha256: "nonsense".to_owned() });
-    let (reason, keep, message) = reason_and_keep(material("ApiKey", &source, StatusView::default(), None));
+    let (reason, keep, message) = reason_and_keep(in_spec(&source));
     assert_eq!((reason, keep), (reason::INVALID_SPEC, false));
     assert!(message.contains("spec.key.hash.sha256"), "{message}");
 }
@@ -143,9 +155,9 @@ fn a_prefixed_key_is_imported_under_its_lookup_hash() {
         |sha256: String| KeySource::PrefixedHash(PrefixedHashKey { sha256, migration_id: "seam".to_owned() });
     let long_token = KeyHash::of("long");
     let lookup = keyplane_core::prefixed::lookup("seam", long_token);
-    let found = material("ApiKey", &imported(long_token.to_hex()), StatusView::default(), None);
+    let found = in_spec(&imported(long_token.to_hex()));
     assert_eq!(found, Material::Prefixed { long_token, lookup });
-    let nonsense = material("ApiKey", &imported("nonsense".to_owned()), StatusView::default(), None);
+    let nonsense = in_spec(&imported("nonsense".to_owned()));
     let (reason, keep, message) = reason_and_keep(nonsense);
     assert_eq!((reason, keep), (reason::INVALID_SPEC, false));
     assert!(message.contains("spec.key.prefixedHash.sha256"), "{message}");

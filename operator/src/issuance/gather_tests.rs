@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 
+use k8s_openapi::jiff::Timestamp;
 use keyplane_api::ApiKey;
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -43,7 +44,7 @@ fn issued(secret_name: &str) -> Value {
 
 async fn gathered(cached: Value, objects: &[(&str, Value)]) -> Option<Gathered<ApiKey>> {
     let cached: ApiKey = serde_json::from_value(cached).unwrap();
-    gather(&client(objects), &cached).await.unwrap()
+    gather(&client(objects), &cached, Trust::Copy).await.unwrap()
 }
 
 #[tokio::test]
@@ -52,7 +53,8 @@ async fn an_old_copy_never_leads_to_a_second_key() {
     let live = [("/apikeys/acme", api_key("u", issued("acme-key")))];
     let found = gathered(api_key("u", json!({})), &live).await.unwrap();
     let (name, entry, secret) = found.secret.unwrap();
-    let decided = material("ApiKey", found.key.source(), found.key.status(), Some((&name, &entry, secret)));
+    let (key, secret) = (&found.key, Some((name.as_str(), entry.as_str(), secret)));
+    let decided = material("ApiKey", key.source(), key.status(), key.wish(), secret, Timestamp::UNIX_EPOCH);
     assert!(matches!(decided, Material::Trouble { keep: true, .. }), "{decided:?}");
 }
 
@@ -61,7 +63,22 @@ async fn the_secret_that_the_live_object_names_is_read() {
     let secret = json!({"metadata": {"name": "moved", "ownerReferences": [{"apiVersion": "v1", "kind": "ApiKey", "name": "acme", "uid": "u"}]}});
     let live = [("/apikeys/acme", api_key("u", issued("moved"))), ("/secrets/moved", secret)];
     let found = gathered(api_key("u", json!({})), &live).await.unwrap();
-    assert!(matches!(found.secret, Some((name, _, Found::Present { ours: true, key: None, .. })) if name == "moved"));
+    assert!(
+        matches!(found.secret, Some((name, _, Found::Present(held))) if name == "moved" && held.ours && held.key.is_none())
+    );
+}
+
+#[tokio::test]
+async fn without_trust_the_object_and_then_the_secret_that_it_names_are_read() {
+    let secret = json!({"metadata": {"name": "acme-key", "resourceVersion": "42", "annotations": {"keyplane.dev/replaces": "ab", "keyplane.dev/rotate": "1"}}, "data": {"keyId": "a2V5X3g="}});
+    let live = [("/apikeys/acme", api_key("u", issued("acme-key"))), ("/secrets/acme-key", secret)];
+    let cached: ApiKey = serde_json::from_value(api_key("u", issued("elsewhere"))).unwrap();
+    let found = gather(&client(&live), &cached, Trust::Nothing).await.unwrap().unwrap();
+    let Some((_, _, Found::Present(held))) = found.secret else { panic!("the Secret was not read") };
+    assert!(!held.ours && held.key.is_none() && held.previous.is_none());
+    let texts =
+        [&held.resource_version, &held.replaces, &held.request, &held.key_id].map(|text| text.as_deref().unwrap());
+    assert_eq!(texts, ["42", "ab", "1", "key_x"]);
 }
 
 #[tokio::test]

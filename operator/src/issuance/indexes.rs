@@ -13,6 +13,7 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::mpsc;
 
 use super::claims::{Claimant, Claims};
+use super::deadlines::{Deadlines, Times};
 use super::kind::KeyKind;
 use crate::config::Scope;
 use crate::drive::Watched;
@@ -31,11 +32,12 @@ pub(super) struct Indexes<K: KeyKind> {
     /// Namespace and keyspace to the names of their keys. Not for the default keyspace, which needs no object.
     members: Mutex<HashMap<(String, String), HashSet<String>>>,
     scopes: Vec<(Scope, mpsc::Sender<Reference<K>>)>,
+    deadlines: Deadlines,
 }
 
 impl<K: KeyKind> Indexes<K> {
     /// Empty indexes for these scopes, and what each of them will be told by the others.
-    pub(super) fn new(scopes: &[Scope]) -> (Self, Vec<Pokes<K>>) {
+    pub(super) fn new(scopes: &[Scope], deadlines: Deadlines) -> (Self, Vec<Pokes<K>>) {
         let (scopes, pokes) = scopes
             .iter()
             .map(|scope| {
@@ -43,7 +45,7 @@ impl<K: KeyKind> Indexes<K> {
                 ((scope.clone(), sender), receiver)
             })
             .unzip();
-        (Self { claims: Mutex::default(), members: Mutex::default(), scopes }, pokes)
+        (Self { claims: Mutex::default(), members: Mutex::default(), scopes, deadlines }, pokes)
     }
 
     /// The claimant of `hash` that is older than `key`, if there is one.
@@ -86,6 +88,8 @@ impl<K: KeyKind> Indexes<K> {
             let place = (claimant.namespace.clone(), keyspace.to_owned());
             members.entry(place).or_default().insert(claimant.name.clone());
         }
+        let (expiry, next_rotation) = (key.expires().map(|at| at.0), key.status().next_rotation.map(|at| at.0));
+        self.deadlines.put(K::KIND, &claimant.namespace, &claimant.name, Times { expiry, next_rotation });
         let realm = realm::<K>(&claimant);
         self.claims().observe(claimant, &realm, claimed_hash(key))
     }
@@ -102,6 +106,8 @@ impl<K: KeyKind> Indexes<K> {
                 members.remove(&place);
             }
         }
+        let namespace = object.namespace().unwrap_or_default();
+        self.deadlines.put(K::KIND, &namespace, &object.name_any(), Times::default());
         self.claims().forget(object.meta().uid.as_deref().unwrap_or_default())
     }
 
@@ -112,6 +118,7 @@ impl<K: KeyKind> Indexes<K> {
             names.retain(|name| !scope.covers(namespace) || stored(namespace, name).is_some());
             !names.is_empty()
         });
+        self.deadlines.prune(K::KIND, |namespace, name| !scope.covers(namespace) || stored(namespace, name).is_some());
         self.claims().prune(|who| {
             let same = |object: &Watched<K>| object.meta().uid.as_deref() == Some(who.uid.as_str());
             !scope.covers(&who.namespace) || stored(&who.namespace, &who.name).is_some_and(|object| same(&object))

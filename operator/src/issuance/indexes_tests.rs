@@ -1,7 +1,7 @@
 use super::*;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use keyplane_api::Guarded;
 use keyplane_api::{ApiKey, ApiKeySpec, HashKey, PrefixedHashKey, RootKey, RootKeySpec};
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::store;
 
 fn source(plain: &str) -> KeySource {
@@ -13,7 +13,7 @@ fn placed<K: KeyKind>(mut key: K, namespace: &str, second: i64) -> Watched<K> {
     meta.namespace = Some(namespace.to_owned());
     meta.uid = Some(format!("{namespace}/{}", meta.name.clone().unwrap()));
     meta.creation_timestamp = Some(Time(Timestamp::from_second(second).unwrap()));
-    DeserializeGuard(Ok(key))
+    Guarded(Ok(key))
 }
 
 fn api_key(namespace: &str, name: &str, second: i64, keyspace: &str) -> Watched<ApiKey> {
@@ -32,7 +32,7 @@ fn names<K: KeyKind>(references: &[Reference<K>]) -> Vec<String> {
 
 #[test]
 fn a_change_gives_a_turn_to_the_object_and_to_those_whose_claim_it_decides() {
-    let (indexes, _pokes) = Indexes::<ApiKey>::new(&[Scope::Cluster]);
+    let (indexes, _pokes) = Indexes::<ApiKey>::new(&[Scope::Cluster], Deadlines::default());
     let (store, _writer) = store();
     let observe = |event| names(&indexes.observe(event, &Scope::Cluster, &store));
     assert_eq!(observe(Event::Apply(api_key("n", "young", 9, "default"))), ["young"]);
@@ -43,7 +43,7 @@ fn a_change_gives_a_turn_to_the_object_and_to_those_whose_claim_it_decides() {
 
 #[test]
 fn a_keyspace_knows_its_keys_until_they_go() {
-    let (indexes, _pokes) = Indexes::<ApiKey>::new(&[Scope::Cluster]);
+    let (indexes, _pokes) = Indexes::<ApiKey>::new(&[Scope::Cluster], Deadlines::default());
     let (store, _writer) = store();
     let observe = |event| indexes.observe(event, &Scope::Cluster, &store);
     observe(Event::Apply(api_key("n", "a", 1, "pay")));
@@ -63,7 +63,7 @@ fn a_keyspace_knows_its_keys_until_they_go() {
 #[test]
 fn scopes_tell_each_other_and_never_prune_each_other() {
     let (one, two) = (Scope::Namespace("one".to_owned()), Scope::Namespace("two".to_owned()));
-    let (indexes, mut pokes) = Indexes::<RootKey>::new(&[one.clone(), two.clone()]);
+    let (indexes, mut pokes) = Indexes::<RootKey>::new(&[one.clone(), two.clone()], Deadlines::default());
     let (mine, mut writer) = store();
     let (empty, _other) = store();
     let young = root_key("one", "young", 9);
@@ -83,7 +83,7 @@ fn scopes_tell_each_other_and_never_prune_each_other() {
 
 #[test]
 fn one_long_token_of_one_migration_is_one_key() {
-    let (indexes, _pokes) = Indexes::<ApiKey>::new(&[Scope::Cluster]);
+    let (indexes, _pokes) = Indexes::<ApiKey>::new(&[Scope::Cluster], Deadlines::default());
     let (store, _writer) = store();
     let imported = |name: &str, second: i64, migration: &str| {
         let prefixed = PrefixedHashKey { sha256: KeyHash::of("long").to_hex(), migration_id: migration.to_owned() };

@@ -4,10 +4,12 @@ use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use keyplane_api::{CurrentKey, KeySource, MANAGED_BY_LABEL};
+use keyplane_api::{CurrentKey, KeySource, MANAGED_BY_LABEL, PreviousKey, ROTATE_ANNOTATION, Rotation};
 use keyplane_core::id;
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+
+use super::rotation::Wish;
 
 /// A kind of object that stands for a key.
 pub trait KeyKind:
@@ -33,10 +35,18 @@ pub trait KeyKind:
     fn source(&self) -> &KeySource;
     /// When the key ends.
     fn expires(&self) -> Option<&Time>;
+    /// When a generated key is replaced.
+    fn rotation(&self) -> Option<&Rotation>;
     /// The keyspace that the object names; `None` for kinds without keyspaces.
     fn keyspace(&self) -> Option<&str>;
     /// The part of the status that issuance owns.
     fn status(&self) -> StatusView<'_>;
+
+    /// What the object says of rotation.
+    fn wish(&self) -> Wish<'_> {
+        let annotation = self.annotations().get(ROTATE_ANNOTATION).map(String::as_str);
+        Wish { rotation: self.rotation(), expires: self.expires(), annotation }
+    }
 
     /// The id that HTTP clients see: in the name of an object that the HTTP API made, else from the uid.
     fn id(&self, uid: &str) -> String {
@@ -57,6 +67,12 @@ pub struct StatusView<'a> {
     pub start: Option<&'a str>,
     /// `status.current`.
     pub current: Option<&'a CurrentKey>,
+    /// `status.previous`.
+    pub previous: Option<&'a PreviousKey>,
+    /// `status.nextRotation`.
+    pub next_rotation: Option<&'a Time>,
+    /// `status.handledRotate`.
+    pub handled: Option<&'a str>,
     /// `status.secretName`.
     pub secret_name: Option<&'a str>,
     /// `status.conditions`.

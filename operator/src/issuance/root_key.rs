@@ -1,7 +1,7 @@
 //! Issuance of [`RootKey`]s.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use keyplane_api::{KeySource, ROOT_KEY_LABEL, ROOT_KEY_SECRET_TYPE, RootKey};
+use keyplane_api::{KeySource, ROOT_KEY_LABEL, ROOT_KEY_SECRET_TYPE, RootKey, Rotation};
 use keyplane_core::id;
 
 use super::kind::{KeyKind, StatusView};
@@ -24,6 +24,10 @@ impl KeyKind for RootKey {
         self.spec.expires.as_ref()
     }
 
+    fn rotation(&self) -> Option<&Rotation> {
+        self.spec.rotation.as_ref()
+    }
+
     fn keyspace(&self) -> Option<&str> {
         None
     }
@@ -34,6 +38,9 @@ impl KeyKind for RootKey {
             key_id: status.key_id.as_deref(),
             start: status.start.as_deref(),
             current: status.current.as_ref(),
+            previous: status.previous.as_ref(),
+            next_rotation: status.next_rotation.as_ref(),
+            handled: status.handled_rotate.as_deref(),
             secret_name: status.secret_name.as_deref(),
             conditions: &status.conditions,
         }
