@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, ValueEnum};
+use keyplane_api::GoDuration;
 use keyplane_core::key::PlainKey;
 use zpages::logging::LogFormat;
 
@@ -30,6 +31,14 @@ pub struct Args {
     /// Directory of the embedded store and, without a cluster, of the balances of credits; made when it is not there.
     #[arg(long, env = "KEYPLANE_DATA_DIR", default_value = "./keyplane-data", value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// With `--registry kubernetes`: directory in which what this process knows is kept, so that it can start and serve while the Kubernetes
+    /// API is down; made when it is not there. Absent: nothing is kept.
+    #[arg(long, env = "KEYPLANE_SNAPSHOT_DIR", value_name = "DIR")]
+    pub snapshot_dir: Option<PathBuf>,
+    /// With `--registry kubernetes`: how old what is served may be. When the Kubernetes API was not heard for longer, from the snapshot or
+    /// since, this process is not ready and answers 503.
+    #[arg(long, env = "KEYPLANE_SNAPSHOT_MAX_AGE", default_value = "24h", value_name = "DURATION")]
+    pub snapshot_max_age: GoDuration,
     /// Where keys come from: `embedded`, `kubernetes` or `manifests:DIR`.
     #[arg(long, env = "KEYPLANE_REGISTRY", default_value = "embedded", value_name = "REGISTRY")]
     pub registry: RegistryChoice,
@@ -113,6 +122,14 @@ pub enum ConfigError {
         "--namespaces is for --registry kubernetes; standalone keys lie in the one workspace that --workspace names"
     )]
     NamespacesStandalone,
+    /// What the process holds otherwise is on its disk already.
+    #[error(
+        "--snapshot-dir is for --registry kubernetes; standalone the objects are in --data-dir or in the directory of manifests"
+    )]
+    SnapshotStandalone,
+    /// Nothing would ever be served.
+    #[error("--snapshot-max-age is `{0}`; write at least 1s, such as 24h")]
+    MaxAge(String),
     /// A namespace whose keys this process doesn't have.
     #[error("--v1-namespace is `{0}`, which is not among --namespaces; add it there or name one of them")]
     V1Namespace(String),
@@ -143,6 +160,12 @@ impl Args {
         if !cluster && !self.namespaces.is_empty() {
             return Err(ConfigError::NamespacesStandalone);
         }
+        if !cluster && self.snapshot_dir.is_some() {
+            return Err(ConfigError::SnapshotStandalone);
+        }
+        if self.snapshot_max_age.millis() < 1000 {
+            return Err(ConfigError::MaxAge(self.snapshot_max_age.as_str().to_owned()));
+        }
         self.readers()?;
         match &self.v1_namespace {
             Some(name) if !self.namespaces.is_empty() && !self.namespaces.contains(name) => {
@@ -150,6 +173,11 @@ impl Args {
             }
             _ => Ok(()),
         }
+    }
+
+    /// How old what is served may be, in milliseconds; `None`: the registry is a part of this process.
+    pub fn max_age(&self) -> Option<i64> {
+        (self.registry == RegistryChoice::Kubernetes).then(|| self.snapshot_max_age.millis())
     }
 
     /// Who may read the operational endpoints.
@@ -204,6 +232,9 @@ mod tests {
         for (arguments, expected) in [
             (&["--registry", "kubernetes", "--bootstrap-root-key", key][..], "apply a RootKey"),
             (&["--namespaces", "a"], "--workspace"),
+            (&["--snapshot-dir", "a"], "--data-dir"),
+            (&["--snapshot-max-age", "5"], "unit"),
+            (&["--snapshot-max-age", "10ms"], "at least 1s"),
             (&["--registry", "kubernetes", "--namespaces", "a,b", "--v1-namespace", "c"], "not among --namespaces"),
             (&["--bootstrap-root-key", "short"], "at least 16"),
         ] {
@@ -239,6 +270,18 @@ mod tests {
         ] {
             let error = parse(arguments).unwrap_err();
             assert!(error.contains(says), "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_what_a_cluster_says_grows_old() {
+        for (arguments, expected) in [
+            (&[][..], None),
+            (&["--snapshot-max-age", "1h"], None),
+            (&["--registry", "kubernetes"], Some(86_400_000)),
+            (&["--registry", "kubernetes", "--snapshot-dir", "a", "--snapshot-max-age", "90s"], Some(90_000)),
+        ] {
+            assert_eq!(parse(arguments).unwrap().max_age(), expected, "{arguments:?}");
         }
     }
 

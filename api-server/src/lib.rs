@@ -24,5 +24,6 @@ pub mod pages;
 pub mod readiness;
 pub mod registry;
 pub mod run;
+pub mod snapshot;
 mod sweep;
 pub mod waits;

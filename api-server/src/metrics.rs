@@ -1,8 +1,9 @@
 //! What this process counts. Labels come from fixed sets: nothing that a client sends becomes one.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
+use keyplane_core::time::Millis;
 use keyplane_core::verify::Code;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -13,6 +14,8 @@ use prometheus_client::registry::Registry;
 use crate::counters::{Held, Refused};
 use crate::credits;
 use crate::events::{self, Loss};
+use crate::feed::{Origin, Standing};
+use crate::snapshot::Facts;
 use crate::waits::Waits;
 
 /// The families, registered by [`Metrics::register`]. Updating one is an atomic addition.
@@ -36,6 +39,9 @@ pub struct Metrics {
     events_queued: Gauge,
     events_flushed: Counter,
     events_dropped: Family<ReasonLabel, Counter>,
+    index_age: Gauge<f64, AtomicU64>,
+    index_source: Family<SourceLabel, Gauge>,
+    snapshot: SnapshotGauges,
     migrated: Gauge,
     migrated_lost: Counter,
 }
@@ -48,6 +54,21 @@ pub struct Load {
     pub(crate) shed_requests: Counter,
     pub(crate) shed_body_bytes: Counter,
     pub(crate) slow_bodies: Counter,
+}
+
+/// What is known of the snapshot; registered where there is one.
+#[derive(Clone, Debug, Default)]
+struct SnapshotGauges {
+    age: Gauge<f64, AtomicU64>,
+    objects: Gauge,
+    bytes: Gauge,
+    writes: Counter,
+    failures: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabel {
+    source: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -130,6 +151,11 @@ struct RequestLabels {
     status: u16,
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a second in ten thousand years is no matter")]
+fn seconds(millis: i64) -> f64 {
+    millis as f64 / 1000.0
+}
+
 impl Metrics {
     /// Registers every family. Those with a fixed set of labels appear with zero from the start, so that a rate over them is defined.
     pub fn register(&self, registry: &mut Registry) {
@@ -203,7 +229,53 @@ impl Metrics {
             "Keys that could not be learnt, or not be written into their objects, for want of room",
             self.migrated_lost.clone(),
         );
+        self.index_stands(Standing::default(), Millis(0));
+        registry.register(
+            "keyplane_index_age_seconds",
+            "How old what is held in memory may be: 0 while the registry is heard, NaN before anything is held",
+            self.index_age.clone(),
+        );
+        registry.register(
+            "keyplane_index_source",
+            "1 for where what is held in memory came from: registry, snapshot or none",
+            self.index_source.clone(),
+        );
         registry.register("keyplane_feed_errors", "Times that a watch of the registry broke", self.feed_errors.clone());
+    }
+
+    /// Registers what is known of a snapshot, where one is kept.
+    pub fn register_snapshot(&self, registry: &mut Registry) {
+        let SnapshotGauges { age, objects, bytes, writes, failures } = self.snapshot.clone();
+        age.set(f64::NAN);
+        registry.register(
+            "keyplane_snapshot_age_seconds",
+            "How old the snapshot on the disk is; NaN: there is none that can be used",
+            age,
+        );
+        registry.register("keyplane_snapshot_objects", "Objects in the snapshot on the disk", objects);
+        registry.register("keyplane_snapshot_bytes", "Size of the snapshot's file", bytes);
+        registry.register("keyplane_snapshot_writes", "Times that the snapshot was written", writes);
+        registry.register("keyplane_snapshot_failures", "Times that the snapshot could not be written", failures);
+    }
+
+    /// What is known of the snapshot now.
+    pub fn snapshot_is(&self, facts: &Facts, now: Millis) {
+        let SnapshotGauges { age, objects, bytes, writes, failures } = &self.snapshot;
+        age.set(facts.as_of.map_or(f64::NAN, |as_of| seconds(now.0.saturating_sub(as_of.0).max(0))));
+        objects.set(i64::try_from(facts.objects).unwrap_or(i64::MAX));
+        bytes.set(i64::try_from(facts.bytes).unwrap_or(i64::MAX));
+        writes.inner().store(facts.writes, Ordering::Relaxed);
+        failures.inner().store(facts.failures, Ordering::Relaxed);
+    }
+
+    /// What the index is worth now.
+    pub fn index_stands(&self, standing: Standing, now: Millis) {
+        self.index_age.set(standing.age(now).map_or(f64::NAN, seconds));
+        let is = standing.origin();
+        for (source, of) in [("registry", Some(Origin::Registry)), ("snapshot", Some(Origin::Snapshot)), ("none", None)]
+        {
+            self.index_source.get_or_create(&SourceLabel { source }).set(i64::from(is == of));
+        }
     }
 
     /// For the one [`Admission`](crate::http::Admission) of the process.

@@ -15,12 +15,13 @@ use tokio_util::sync::CancellationToken;
 use zpages::{Build, Check, Flags, LogLevels, ZPages};
 
 use crate::bootstrap;
+use crate::clock;
 use crate::config::{Args, RegistryChoice};
 use crate::counters::Local;
 use crate::credits::Balances;
 use crate::engine::Engine;
 use crate::events::Events;
-use crate::feed::{Feed, Progress};
+use crate::feed::{Feed, Keeping, Progress};
 use crate::http::{Admitted, Api, Bounds, Service, serve};
 use crate::index::Index;
 use crate::metrics::Metrics;
@@ -32,6 +33,7 @@ use crate::registry::embedded::Embedded;
 use crate::registry::kubernetes::Kubernetes;
 use crate::registry::manifests::Manifests;
 use crate::registry::{Object, Registry};
+use crate::snapshot::{OpenError, Snapshot};
 use crate::sweep::{Swept, sweep};
 
 /// Runs until a signal stops it. SIGTERM and SIGINT drain and return; a second one ends the process with code 1.
@@ -53,13 +55,16 @@ pub async fn run(args: Args, flags: Flags, log_levels: LogLevels) -> anyhow::Res
         counters: counters.clone(),
         events: events.clone(),
         balances: Arc::default(),
+        snapshot: Arc::default(),
     };
-    let pages = z_pages(flags, &readiness, &metrics, &parts, args.profiling.then_some(log_levels));
+    let snapshots = args.snapshot_dir.is_some();
+    let pages = z_pages(flags, &readiness, &metrics, &parts, snapshots, args.profiling.then_some(log_levels));
     let ops = tokio::spawn(exposure.serve(ops_socket, pages, stop.ops.clone().cancelled_owned()));
 
     // Before the registry, which may make keys that are shown once.
     let balances = open_balances(&args).await?;
     let balances = parts.balances.get_or_init(|| balances).clone();
+    let snapshot = open_snapshot(&args, &parts).await?;
     let Opened { registry, overlay, message } = open_registry(&args, client, address).await?;
     let feed = Feed {
         index: index.clone(),
@@ -71,7 +76,9 @@ pub async fn run(args: Args, flags: Flags, log_levels: LogLevels) -> anyhow::Res
     let after = CancellationToken::new();
     let (migrations, keeping) = migrations(&args, &registry, &after);
     let flushing = tokio::spawn(events.clone().keep_flushing(after.clone()));
-    let mut feeding = tokio::spawn(feed.run(registry, overlay));
+    let (max_age, feed_stop) = (args.max_age(), CancellationToken::new());
+    let kept = Keeping { max_age, snapshot, stop: feed_stop.clone() };
+    let mut feeding = tokio::spawn(feed.run_keeping(registry, overlay, kept));
 
     let engine = Engine::new(index, counters.clone()).with_balances(balances.clone());
     let engine = Arc::new(engine.with_migrations(migrations.clone()).with_events(events.clone()));
@@ -99,7 +106,9 @@ pub async fn run(args: Args, flags: Flags, log_levels: LogLevels) -> anyhow::Res
     readiness.stopping();
     stop.api.cancel();
     serving.await?.context("failed to serve the API")?;
-    feeding.abort();
+    // The snapshot is written for the last time.
+    feed_stop.cancel();
+    feeding.await.context("failed to end the feed")?;
     sweeping.abort();
     // After the last answer: what was learnt by then is written, what was counted is given on.
     after.cancel();
@@ -176,6 +185,23 @@ async fn open_registry(args: &Args, client: Option<Client>, address: SocketAddr)
     Ok(Opened { registry, overlay, message })
 }
 
+/// The snapshot, if one is to be kept. A disk that gives none is no reason not to serve; a directory that another process has is a mistake.
+async fn open_snapshot(args: &Args, parts: &Parts) -> anyhow::Result<Option<Snapshot>> {
+    let Some(directory) = args.snapshot_dir.clone() else { return Ok(None) };
+    match tokio::task::spawn_blocking(move || Snapshot::open(&directory)).await? {
+        Ok(snapshot) => {
+            parts.snapshot.get_or_init(|| snapshot.status());
+            Ok(Some(snapshot))
+        }
+        Err(error @ OpenError::InUse(_)) => Err(error.into()),
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            tracing::error!("no snapshot is kept: {error:#}");
+            Ok(None)
+        }
+    }
+}
+
 /// Who is asked in a cluster; `None` without one.
 async fn cluster(args: &Args) -> anyhow::Result<Option<Client>> {
     if args.registry != RegistryChoice::Kubernetes {
@@ -201,16 +227,22 @@ fn z_pages(
     readiness: &Readiness,
     metrics: &Metrics,
     parts: &Parts,
+    snapshots: bool,
     debugging: Option<LogLevels>,
 ) -> axum::Router {
     let mut registry = MetricRegistry::default();
     metrics.register(&mut registry);
-    let (index, shutdown) = (readiness.clone(), readiness.clone());
+    if snapshots {
+        metrics.register_snapshot(&mut registry);
+    }
+    let (index, old, shutdown) = (readiness.clone(), readiness.clone(), readiness.clone());
     let mut z_pages = ZPages::new("keyplane-api-server", env!("CARGO_PKG_VERSION"))
         .build(Build::of_environment(option_env!("KEYPLANE_GIT_COMMIT"), option_env!("KEYPLANE_BUILD_DATE")))
         .flags(flags)
         .configz("keyplane-api-server", pages::CONFIGURATION, "ApiServerConfiguration")
-        .check(Check::ready("index", move || index.index()))
+        .check(
+            Check::ready("index", move || index.index(clock::now())).warning(move || old.index_warning(clock::now())),
+        )
         .check(Check::ready("shutdown", move || shutdown.shutdown()))
         .metrics(registry);
     if let Some(log_levels) = debugging {

@@ -30,6 +30,7 @@ use self::slots::{Labels, Number, Slot, Slots};
 use self::sources::{Listing, Sources};
 use crate::index::{CallerEntry, Change, KeyEntry, NamespaceId, Namespaces};
 use crate::registry::{Event, Kind, Object, ObjectKey};
+use crate::snapshot::Changes;
 
 /// See the module.
 pub(super) struct Fold {
@@ -44,6 +45,8 @@ pub(super) struct Fold {
     caller_claims: Claims<KeyHash>,
     /// Which balances have a key.
     credit_holders: CreditHolders,
+    /// What the snapshot is to be told; `None`: there is none.
+    changes: Option<Changes>,
 }
 
 struct Caller {
@@ -64,7 +67,18 @@ impl Fold {
             callers: HashMap::new(),
             caller_claims: Claims::default(),
             credit_holders: CreditHolders::default(),
+            changes: None,
         }
+    }
+
+    /// From now on what changes is kept for the snapshot.
+    pub(super) fn keep_changes(&mut self) {
+        self.changes = Some(Changes::default());
+    }
+
+    /// What changed since the last call, in its order.
+    pub(super) fn kept_changes(&mut self) -> Changes {
+        self.changes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Whether every source has been listed.
@@ -87,25 +101,34 @@ impl Fold {
     pub(super) fn apply(&mut self, source: usize, event: Event, changes: &mut Vec<Change>) {
         match event {
             Event::Restarted => self.sources.restarted(source),
-            Event::Applied(Object::ApiKey(object)) => self.put_key(&object, self.sources.listing(source), changes),
-            Event::Applied(object) => {
+            Event::Applied(mut object) => {
+                if let Some(kept) = &mut self.changes {
+                    kept.put(&mut object);
+                }
+                let object = match object {
+                    Object::ApiKey(key) => return self.put_key(&key, self.sources.listing(source), changes),
+                    other => other,
+                };
                 let key = Arc::new(object.key());
                 self.sources.seen(source, key.clone());
                 self.put(key, object, changes);
             }
             Event::Deleted(key) => {
                 self.sources.gone(source, &key);
+                self.gone(&key);
                 self.remove(&key, changes);
             }
             Event::Unreadable(key, error) => {
                 // The former state may be what someone just revoked: an object that can't be read is not served.
                 tracing::warn!(object = %key, error, "an object can't be read and is not served");
                 self.sources.gone(source, &key);
+                self.gone(&key);
                 self.remove(&key, changes);
             }
             Event::Listed => {
                 let was_complete = self.is_complete();
                 for key in self.sources.listed(source) {
+                    self.gone(&key);
                     self.remove(&key, changes);
                 }
                 self.remove_unnamed(self.sources.listing(source), changes);
@@ -113,6 +136,12 @@ impl Fold {
                     self.add_everything(changes);
                 }
             }
+        }
+    }
+
+    fn gone(&mut self, key: &ObjectKey) {
+        if let Some(kept) = &mut self.changes {
+            kept.remove(key);
         }
     }
 
@@ -209,8 +238,12 @@ impl Fold {
     fn remove_unnamed(&mut self, listing: Listing, changes: &mut Vec<Change>) {
         for number in self.keys.numbers() {
             let unnamed = |slot: &&Slot| slot.seen != listing && slot.seen.is_of_source_of(listing);
-            if let Some(Slot { namespace, .. }) = self.keys.get(number).filter(unnamed) {
+            if let Some(Slot { namespace, record, .. }) = self.keys.get(number).filter(unnamed) {
                 let namespace = *namespace;
+                if let Some(kept) = &mut self.changes {
+                    let (namespace, name) = (record.namespace.to_string(), record.object_name().to_owned());
+                    kept.remove(&ObjectKey { kind: Kind::ApiKey, namespace, name });
+                }
                 self.let_go_of_credits(number);
                 let touched = self.keys.remove(number);
                 self.settle_keys(namespace, touched, changes);

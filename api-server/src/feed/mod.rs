@@ -2,24 +2,31 @@
 //!
 //! ```text
 //! watches of all kinds -> fold (pure: objects in, index changes out) -> index
+//!   snapshot (at first) -^              \-> changes -> snapshot
 //! ```
 
 mod fold;
+mod following;
+mod freshness;
 mod progress;
 
 use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use tokio_util::sync::CancellationToken;
 
 use self::fold::{Fold, Holding};
+pub use self::following::Keeping;
+pub use self::freshness::{Freshness, Heard, Origin, Standing};
 pub use self::progress::{Phase, Progress, WatchProgress};
 use crate::clock;
 use crate::credits::Balances;
 use crate::index::Index;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::registry::{Event, Kind, Object, Registry, Source, Watch, WatchError};
+use crate::registry::{Event, Kind, Object, Registry, Watch, WatchError};
+use crate::snapshot::Changes;
 
 /// The kinds that verification needs. What pods may read is exactly this.
 pub const KINDS: &[Kind] = &[
@@ -39,7 +46,7 @@ const BATCH: usize = 1024;
 pub struct Feed {
     /// The mirror.
     pub index: Arc<Index>,
-    /// Told when the first synchronisation is complete.
+    /// Told what the index is worth.
     pub readiness: Readiness,
     /// Counts events.
     pub metrics: Arc<Metrics>,
@@ -54,22 +61,12 @@ type Tagged = (usize, Result<Event, WatchError>);
 impl Feed {
     /// Follows the registry, and `overlay` objects that it doesn't hold (a bootstrap key beside read-only manifests). Never returns.
     pub async fn run(self, registry: Arc<dyn Registry>, overlay: Vec<Object>) {
-        let mut sources = registry.sources(KINDS);
-        let mut watches: Vec<Watch> = sources.iter().map(|source| registry.watch(source)).collect();
-        if let Some(kind) = overlay.first().map(Object::kind) {
-            sources.push(Source { kind, namespace: None });
-            watches.push(fixed(overlay));
-        }
-        self.progress.begin(&sources, clock::now());
-        let mut mirror = Mirror::new(self.index.clone(), sources.len());
-        let tagged = watches.into_iter().enumerate().map(|(number, watch)| tag(number, watch));
-        let mut batches = stream::select_all(tagged).ready_chunks(BATCH);
-        while let Some(batch) = batches.next().await {
-            self.take(&mut mirror, batch);
-        }
+        let keeping = Keeping { max_age: None, snapshot: None, stop: CancellationToken::new() };
+        self.run_keeping(registry, overlay, keeping).await;
     }
 
-    fn take(&self, mirror: &mut Mirror, batch: Vec<Tagged>) {
+    /// Returns what changed for the snapshot.
+    fn take(&self, mirror: &mut Mirror, batch: Vec<Tagged>) -> Changes {
         let was_complete = mirror.is_complete();
         self.note(&batch);
         mirror.apply(batch.into_iter().filter_map(|(source, event)| match event {
@@ -87,11 +84,7 @@ impl Feed {
         if mirror.is_complete() {
             self.tell_balances(mirror.credit_changes(), !was_complete);
         }
-        if !was_complete && mirror.is_complete() {
-            tracing::info!(keys = mirror.keys(), root_keys = mirror.callers(), "index complete");
-            self.progress.complete();
-            self.readiness.index_is_complete();
-        }
+        mirror.fold.kept_changes()
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use keyplane_core::time::Millis;
 
+use super::freshness::Standing;
 use crate::registry::{Event, Source};
 
 /// The state of every watch. Locked for moments: by the feed once a batch, by a page to copy it.
@@ -13,6 +14,7 @@ pub struct Progress(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     complete: bool,
+    standing: Standing,
     watches: Vec<WatchProgress>,
 }
 
@@ -52,6 +54,8 @@ pub struct WatchProgress {
     pub errors: u64,
     /// What was wrong the last time.
     pub last_error: Option<String>,
+    /// It was listed once.
+    pub listed: bool,
 }
 
 impl Progress {
@@ -67,6 +71,7 @@ impl Progress {
             listings: 0,
             errors: 0,
             last_error: None,
+            listed: false,
         };
         self.lock().watches = sources.iter().map(watch).collect();
     }
@@ -85,6 +90,29 @@ impl Progress {
     pub fn read(&self) -> (bool, Vec<WatchProgress>) {
         let inner = self.lock();
         (inner.complete, inner.watches.clone())
+    }
+
+    /// Up to when everything that happened in the registry was heard: now, or since when the first of the watches does not stand. `None`
+    /// before every one was listed.
+    pub fn known_until(&self, now: Millis) -> Option<Millis> {
+        let inner = self.lock();
+        let until = |watch: &WatchProgress| watch.listed.then(|| watch.not_standing_since.unwrap_or(now));
+        inner.watches.iter().map(until).try_fold(now, |oldest, until| Some(oldest.min(until?)))
+    }
+
+    /// When the last event of any watch came.
+    pub fn last_event(&self) -> Option<Millis> {
+        self.lock().watches.iter().filter_map(|watch| watch.last_event).max()
+    }
+
+    /// What is served.
+    pub fn serves(&self, standing: Standing) {
+        self.lock().standing = standing;
+    }
+
+    /// As the feed said last.
+    pub fn standing(&self) -> Standing {
+        self.lock().standing
     }
 
     /// The newest revision of all watches.
@@ -117,6 +145,7 @@ impl Batch<'_> {
                 watch.not_standing_since = watch.not_standing_since.or(Some(now));
             }
             Event::Listed => {
+                watch.listed = true;
                 watch.phase = Phase::Watching;
                 watch.not_standing_since = None;
             }

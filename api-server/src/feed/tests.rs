@@ -1,5 +1,7 @@
 //! What a change of an object must not lose: when the key was last used, and what is left of its credits.
 
+mod snapshot;
+
 use keyplane_api::ApiKey;
 use keyplane_core::credits::CreditsRecord;
 use keyplane_core::hash::KeyHash;

@@ -5,7 +5,8 @@ use serde::Serialize;
 use zpages::{Lines, Page, PageKind};
 
 use super::{GROUP, VERSIONS, or_dash, time};
-use crate::feed::{Phase, Progress, WatchProgress};
+use crate::feed::{Origin, Phase, Progress, Standing, WatchProgress};
+use crate::snapshot::{Facts, Status};
 
 /// The page.
 #[derive(Debug, Serialize)]
@@ -15,6 +16,7 @@ pub(super) struct Feedz {
     complete: bool,
     /// The largest `lagSeconds` of all watches.
     lag_seconds: u64,
+    index: Index,
     watches: Vec<Watch>,
     /// The copy of the index on disk. `null`: there is none.
     snapshot: Option<Snapshot>,
@@ -44,21 +46,85 @@ struct Watch {
 #[serde(rename_all = "camelCase")]
 struct Snapshot {
     file: String,
-    age_seconds: u64,
+    /// Up to when it is known to be true. `null`: there is nothing in the file that can be used.
+    as_of: Option<String>,
+    age_seconds: Option<u64>,
+    objects: u64,
+    bytes: u64,
+    writes: u64,
+    failures: u64,
+    last_error: Option<String>,
+}
+
+/// What verifications are answered from.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Index {
+    /// `Registry` or `Snapshot`; `null`: from nothing yet.
+    source: Option<&'static str>,
+    /// Whether verifications are answered.
+    served: bool,
+    /// Up to when it is known to be true.
+    as_of: Option<String>,
+    /// 0 while the registry is heard.
+    age_seconds: Option<u64>,
 }
 
 impl Feedz {
-    pub(super) fn read(progress: &Progress, now: Millis) -> Self {
+    pub(super) fn read(progress: &Progress, snapshot: Option<&Status>, now: Millis) -> Self {
         let (complete, watches) = progress.read();
         let watches: Vec<Watch> = watches.iter().map(|watch| Watch::new(watch, now)).collect();
         let lag_seconds = watches.iter().map(|watch| watch.lag_seconds).max().unwrap_or_default();
-        Self { complete, lag_seconds, watches, snapshot: None }
+        let index = Index::new(progress.standing(), now);
+        Self { complete, lag_seconds, index, watches, snapshot: snapshot.map(|status| Snapshot::new(status, now)) }
     }
+}
+
+impl Index {
+    fn new(standing: Standing, now: Millis) -> Self {
+        let source = standing.origin().map(|origin| match origin {
+            Origin::Registry => "Registry",
+            Origin::Snapshot => "Snapshot",
+        });
+        let as_of = standing.as_of();
+        Self { source, served: standing.is_served(), as_of: as_of.map(time), age_seconds: as_of.map(|at| age(at, now)) }
+    }
+
+    fn text(&self) -> String {
+        let (Some(source), Some(as_of), Some(age)) = (self.source, &self.as_of, self.age_seconds) else {
+            return "not complete".to_owned();
+        };
+        let served = if self.served { "served" } else { "not served" };
+        format!("{served}, from the {} of {as_of}, {age} s old", source.to_lowercase())
+    }
+}
+
+impl Snapshot {
+    fn new(status: &Status, now: Millis) -> Self {
+        let Facts { as_of, objects, bytes, writes, failures, last_error, .. } = status.facts();
+        let (file, age_seconds) = (status.file().display().to_string(), as_of.map(|at| age(at, now)));
+        Self { file, as_of: as_of.map(time), age_seconds, objects, bytes, writes, failures, last_error }
+    }
+
+    fn text(&self) -> String {
+        let age = match (&self.as_of, self.age_seconds) {
+            (Some(as_of), Some(age)) => {
+                format!("of {as_of}, {age} s old, {} objects, {} bytes", self.objects, self.bytes)
+            }
+            _ => "nothing of use yet".to_owned(),
+        };
+        let error = self.last_error.as_ref().map_or_else(String::new, |error| format!("; last error: {error}"));
+        format!("{}, {age}, written {} times, failed {} times{error}", self.file, self.writes, self.failures)
+    }
+}
+
+fn age(at: Millis, now: Millis) -> u64 {
+    u64::try_from(now.0.saturating_sub(at.0) / 1000).unwrap_or_default()
 }
 
 impl Watch {
     fn new(watch: &WatchProgress, now: Millis) -> Self {
-        let lag = watch.not_standing_since.map_or(0, |since| now.0.saturating_sub(since.0) / 1000);
+        let lag_seconds = watch.not_standing_since.map_or(0, |since| age(since, now));
         Self {
             kind: watch.source.kind.as_str(),
             namespace: watch.source.namespace.clone(),
@@ -69,7 +135,7 @@ impl Watch {
                 Phase::Broken => "Broken",
             },
             revision: watch.revision.map(|revision| revision.to_string()),
-            lag_seconds: u64::try_from(lag).unwrap_or_default(),
+            lag_seconds,
             last_event: watch.last_event.map(time),
             events: watch.events,
             relists: watch.listings.saturating_sub(1),
@@ -86,12 +152,8 @@ impl Page for Feedz {
         let mut lines = Lines::new();
         lines.fact("Complete", self.complete);
         lines.fact("Lag", format!("{} s", self.lag_seconds));
-        lines.fact(
-            "Snapshot",
-            self.snapshot
-                .as_ref()
-                .map_or_else(|| "none".to_owned(), |it| format!("{}, {} s old", it.file, it.age_seconds)),
-        );
+        lines.fact("Index", self.index.text());
+        lines.fact("Snapshot", self.snapshot.as_ref().map_or_else(|| "none".to_owned(), Snapshot::text));
         let header = ["KIND", "NAMESPACE", "STATE", "REVISION", "LAG", "LAST EVENT", "EVENTS", "RELISTS", "ERRORS"];
         let row = |watch: &Watch| {
             [

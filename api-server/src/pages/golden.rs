@@ -19,9 +19,10 @@ use super::{GROUP, cachez, eventz, feedz, keyz, limitz};
 use crate::counters::{Held, Hot, Refused};
 use crate::credits;
 use crate::events::{SinkState, Stats};
-use crate::feed::Progress;
+use crate::feed::{Origin, Progress, Standing};
 use crate::index::{Count, Inventory, Keyspace, Namespace, Shards};
 use crate::registry::{Event, Kind, Object, Source};
+use crate::snapshot::Status;
 
 /// 2026-11-21T12:00:00Z.
 pub(super) const NOW: Millis = Millis(1_795_262_400_000);
@@ -91,7 +92,9 @@ async fn feedz_is_the_golden_one() {
         batch.event(1, &Event::Listed);
         drop(batch);
         progress.batch(NOW.plus(-12_500)).error(1, "failed to watch RootKey objects: connection refused");
-        feedz::Feedz::read(&progress, NOW)
+        progress.serves(Standing::Serving { from: Origin::Registry, as_of: NOW.plus(-12_500) });
+        let status = Status::golden(std::path::Path::new("/var/lib/keyplane/snapshot.redb"), NOW.plus(-30_000));
+        feedz::Feedz::read(&progress, Some(&status), NOW)
     };
     compare("feedz", page).await;
 }

@@ -22,6 +22,7 @@ use crate::credits::Balances;
 use crate::events::Events;
 use crate::feed::Progress;
 use crate::index::Index;
+use crate::snapshot::Status;
 
 /// The API group of the pages.
 pub const GROUP: &str = "debug.keyplane.dev";
@@ -45,11 +46,13 @@ pub struct Parts {
     pub events: Arc<Events>,
     /// Balances of credits; not there while the server reads them from its disk.
     pub balances: Arc<OnceLock<Arc<Balances>>>,
+    /// The snapshot; not there where none is kept, or while its file is opened.
+    pub snapshot: Arc<OnceLock<Arc<Status>>>,
 }
 
 /// Adds the pages.
 pub fn add(pages: ZPages, parts: &Parts) -> ZPages {
-    let Parts { index, progress, counters, events, balances } = parts.clone();
+    let Parts { index, progress, counters, events, balances, snapshot } = parts.clone();
     let (cached, fed) = ((index.clone(), progress.clone()), progress);
     let (counted, balanced) = (counters.clone(), balances.clone());
     pages
@@ -57,7 +60,9 @@ pub fn add(pages: ZPages, parts: &Parts) -> ZPages {
         .page("/cachez", "what the index holds; equal digests on two pods prove equal content", move || {
             cachez::Cachez::read(&cached.0, &cached.1)
         })
-        .page("/feedz", "how the watches of the registry stand", move || feedz::Feedz::read(&fed, clock::now()))
+        .page("/feedz", "how the watches of the registry stand, and how old what is served is", move || {
+            feedz::Feedz::read(&fed, snapshot.get().map(|it| &**it), clock::now())
+        })
         .page("/limitz", "counters of rate limits, and balances of credits", move || {
             limitz::Limitz::read(&counted, balanced.get().map(|balances| balances.held()), clock::now())
         })

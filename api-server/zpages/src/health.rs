@@ -18,6 +18,7 @@ use crate::quote::quoted;
 use crate::slis::{Sli, Tally};
 
 type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+type Warning = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// A named condition of the process, asked on every request of the pages it belongs to.
 ///
@@ -27,6 +28,7 @@ type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 pub struct Check {
     name: String,
     probe: Probe,
+    warning: Option<Warning>,
     live: bool,
     ready: bool,
 }
@@ -34,17 +36,24 @@ pub struct Check {
 impl Check {
     /// A check of `/livez` and `/healthz`: when it fails, only a restart helps.
     pub fn live(name: impl Into<String>, probe: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
-        Self { name: name.into(), probe: Arc::new(probe), live: true, ready: false }
+        Self { name: name.into(), probe: Arc::new(probe), warning: None, live: true, ready: false }
     }
 
     /// A check of `/readyz`: when it fails, this process should get no traffic.
     pub fn ready(name: impl Into<String>, probe: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
-        Self { name: name.into(), probe: Arc::new(probe), live: false, ready: true }
+        Self { name: name.into(), probe: Arc::new(probe), warning: None, live: false, ready: true }
     }
 
     /// A check of all three pages.
     pub fn everywhere(name: impl Into<String>, probe: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
-        Self { name: name.into(), probe: Arc::new(probe), live: true, ready: true }
+        Self { name: name.into(), probe: Arc::new(probe), warning: None, live: true, ready: true }
+    }
+
+    /// What people should know of the process although the check passes, as a line `warn: NAME: TEXT` on `?verbose` pages. Everyone who
+    /// reaches them reads it. **Cost**: as a probe.
+    #[must_use]
+    pub fn warning(self, warning: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { warning: Some(Arc::new(warning)), ..self }
     }
 
     /// The check that always passes, and the first one of every page.
@@ -63,7 +72,7 @@ impl Check {
 
 impl fmt::Debug for Check {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, live, ready, probe: _ } = self;
+        let Self { name, live, ready, probe: _, warning: _ } = self;
         formatter
             .debug_struct("Check")
             .field("name", name)
@@ -160,7 +169,8 @@ impl Health {
             query::pairs(query).filter(|(name, _)| name == "exclude").map(|(_, value)| value.into_owned()).collect();
         let mut unknown = excluded.clone();
         let mut outcome = Outcome::default();
-        for (Check { name, probe, .. }, tally) in &self.checks {
+        let mut warnings = Vec::new();
+        for (Check { name, probe, warning, .. }, tally) in &self.checks {
             if excluded.contains(name) {
                 unknown.remove(name);
                 outcome.lines.push(format!("[+]{name} excluded: ok\n"));
@@ -169,13 +179,18 @@ impl Health {
             let result = probe();
             tally.count(result.is_ok());
             outcome.lines.push(match result {
-                Ok(()) => format!("[+]{name} ok\n"),
+                Ok(()) => {
+                    let text = warning.as_ref().and_then(|warning| warning());
+                    warnings.extend(text.map(|text| format!("warn: {name}: {text}\n")));
+                    format!("[+]{name} ok\n")
+                }
                 Err(error) => {
                     outcome.failures.push(format!("{name}: {error}"));
                     format!("[-]{name} failed: reason withheld\n")
                 }
             });
         }
+        outcome.lines.append(&mut warnings);
         if !unknown.is_empty() {
             let names: Vec<String> = unknown.iter().map(|name| quoted(name)).collect();
             let names = names.join(",");

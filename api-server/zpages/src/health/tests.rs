@@ -51,6 +51,24 @@ async fn the_rows_of_upstream() {
 }
 
 #[tokio::test]
+async fn a_check_that_passes_may_warn() {
+    let old = |text: Option<&'static str>| {
+        let check = Check::ready("index", || Ok(())).warning(move || text.map(str::to_owned));
+        Health::new("readyz", [Check::ping(), check, Check::everywhere("last", || Ok(()))])
+    };
+    let all = "[+]ping ok\n[+]index ok\n[+]last ok\n";
+    let warned = format!("{all}warn: index: it is old\nreadyz check passed\n");
+    for (text, query, wanted) in [
+        (Some("it is old"), "verbose", warned.as_str()),
+        (Some("it is old"), "", "ok"),
+        (None, "verbose", &format!("{all}readyz check passed\n")),
+    ] {
+        let (status, _, body) = read(old(text).answer(query)).await;
+        assert_eq!((status, body.as_str()), (200, wanted), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn names_to_exclude_are_decoded_repeated_sorted_and_not_split_at_commas() {
     let (_, _, body) = read(health(true).answer("verbose=false&exclude=z&exclude=b%61d&exclude=a,b")).await;
     let wanted = "[+]ping ok\n[+]bad excluded: ok\n\
