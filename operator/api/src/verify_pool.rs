@@ -219,7 +219,8 @@ fn issuer_group() -> String {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
-    /// A pod that starts without the Kubernetes API and whose snapshot is older than this is not ready. Default 24h.
+    /// How old what a pod serves may be while it can't reach the Kubernetes API, whether it started from its snapshot or lost
+    /// the API while it ran. A pod whose keys are older is not ready and answers 503. Default 24h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = crate::duration::at_least_one_second())]
     pub max_age: Option<GoDuration>,

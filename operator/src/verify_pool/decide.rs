@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{PodTemplateSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
 use keyplane_api::condition::reason;
-use keyplane_api::{Served, Storage, VerifyPool};
+use keyplane_api::{GoDuration, Served, Storage, VerifyPool};
 use kube::{Resource, ResourceExt};
 
 /// The certificates of the pods are a later step; until then a pool that asks for them gets no pods rather than pods without them.
@@ -32,6 +32,8 @@ pub(super) struct Plan {
     pub(super) access: Access,
     /// CPU and memory.
     pub(super) resources: Option<ResourceRequirements>,
+    /// How old what a pod serves may be, as the pod reads it.
+    pub(super) snapshot_max_age: String,
     /// A volume for each pod.
     pub(super) storage: Option<Storage>,
     /// Type of the Service.
@@ -120,6 +122,7 @@ pub(super) fn decide(pool: &VerifyPool, namespaces: &[String], default_image: &s
         serves,
         access,
         resources: spec.resources.clone(),
+        snapshot_max_age: GoDuration::from_millis(spec.snapshot_max_age_millis()).as_str().to_owned(),
         storage: spec.storage.clone(),
         service_type: service.type_.as_str(),
         service_annotations: service.annotations,

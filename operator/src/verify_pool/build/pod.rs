@@ -85,7 +85,7 @@ fn container(plan: &Plan) -> Container {
     Container {
         name: "verify".to_owned(),
         image: Some(plan.image.clone()),
-        args: Some(arguments(&plan.serves)),
+        args: Some(arguments(&plan.serves, &plan.snapshot_max_age)),
         ports: Some(vec![port(HTTP), port(OPS)]),
         resources: plan.resources.clone(),
         volume_mounts: Some(vec![VolumeMount {
@@ -114,7 +114,7 @@ fn container(plan: &Plan) -> Container {
 }
 
 /// The command line of the api-server. `Nothing` has no pods; should somebody scale the StatefulSet by hand, they may read nothing.
-fn arguments(serves: &Serves) -> Vec<String> {
+fn arguments(serves: &Serves, snapshot_max_age: &str) -> Vec<String> {
     let mut arguments: Vec<String> = [
         "--registry",
         "kubernetes",
@@ -126,6 +126,10 @@ fn arguments(serves: &Serves) -> Vec<String> {
         "0.0.0.0:8081",
         "--data-dir",
         DATA_DIRECTORY,
+        "--snapshot-dir",
+        DATA_DIRECTORY,
+        "--snapshot-max-age",
+        snapshot_max_age,
     ]
     .map(str::to_owned)
     .to_vec();

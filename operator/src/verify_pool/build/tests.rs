@@ -17,10 +17,12 @@ fn arguments(spec: serde_json::Value) -> String {
 
 #[test]
 fn the_arguments_are_those_of_the_api_server() {
-    let common = "--registry kubernetes --roles verify --listen 0.0.0.0:8080 --ops-listen 0.0.0.0:8081 --data-dir /var/lib/keyplane";
-    assert_eq!(arguments(json!({})), common);
+    let common = "--registry kubernetes --roles verify --listen 0.0.0.0:8080 --ops-listen 0.0.0.0:8081 --data-dir /var/lib/keyplane --snapshot-dir /var/lib/keyplane";
+    assert_eq!(arguments(json!({})), format!("{common} --snapshot-max-age 24h"));
+    let hours = arguments(json!({"snapshot": {"maxAge": "36h30m"}}));
+    assert_eq!(hours, format!("{common} --snapshot-max-age 36h30m"));
     let named = arguments(json!({"serves": {"namespaces": ["team-b", "team-a"]}}));
-    assert_eq!(named, format!("{common} --namespaces team-a,team-b"));
+    assert_eq!(named, format!("{common} --snapshot-max-age 24h --namespaces team-a,team-b"));
 }
 
 #[test]
