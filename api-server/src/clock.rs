@@ -9,5 +9,6 @@ use keyplane_core::time::Millis;
 pub fn now() -> Millis {
     // A clock before 1970 is a broken clock; 0 makes every expiring key valid no longer than a good clock would.
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    let whole = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+    Millis(whole.saturating_mul(1_000).saturating_add(since_epoch.subsec_millis().into()))
 }

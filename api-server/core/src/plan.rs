@@ -111,6 +111,28 @@ impl<'a> Limits<'a> {
         let all = [self.key, self.identity, self.selected].into_iter().flatten();
         all.filter(move |limit| self.named(&limit.name).is_some_and(|first| std::ptr::eq(first, *limit)))
     }
+
+    /// As many as there are.
+    const fn len(self) -> usize {
+        self.key.len() + self.identity.len() + self.selected.len()
+    }
+
+    /// The automatic ones among the [unshadowed](Self::unshadowed), each counted once. Cost: one list. It is what most verifications ask.
+    fn automatic(self) -> Vec<Planned<'a>> {
+        let mut planned = Vec::with_capacity(self.len());
+        let lists = [self.key, self.identity, self.selected];
+        for (number, list) in lists.iter().enumerate() {
+            for (at, limit) in list.iter().enumerate().filter(|(_, limit)| limit.auto_apply) {
+                let same = |earlier: &Configured| *earlier.name == *limit.name;
+                let shadowed =
+                    list.iter().take(at).any(same) || lists.iter().take(number).any(|list| list.iter().any(same));
+                if !shadowed {
+                    planned.push(stored(limit, 1));
+                }
+            }
+        }
+        planned
+    }
 }
 
 /// An entry of the request's `ratelimits`.
@@ -200,6 +222,9 @@ pub fn plan<'a>(
     limits: Limits<'a>,
     requested: &[Requested<'a>],
 ) -> Result<Vec<Planned<'a>>, PlanError> {
+    if requested.is_empty() {
+        return Ok(limits.automatic());
+    }
     let standing = last_of_each_name(requested);
     let entry_for = |name: &str| {
         let at = standing.binary_search_by(|index| requested.get(*index).map(|entry| entry.name).cmp(&Some(name)));
@@ -309,6 +334,22 @@ mod tests {
             rows(&[("k-a", "a", 1), ("i-b", "b", 1)]),
             "c is shadowed by an older one that is not automatic"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn without_a_wish_it_is_the_automatic_ones_that_nothing_shadows(
+            names in proptest::collection::vec((0..3_usize, 0..4_usize, any::<bool>()), 0..9),
+        ) {
+            let mut lists: [Vec<Configured>; 3] = Default::default();
+            for (at, (list, name, auto_apply)) in names.into_iter().enumerate() {
+                lists[list].push(configured(&format!("l-{at}"), ["a", "b", "c", "d"][name], 1, auto_apply, Scope::Key));
+            }
+            let [key, identity, selected] = &lists;
+            let limits = Limits { key, identity, selected };
+            let expected: Vec<_> = limits.unshadowed().filter(|limit| limit.auto_apply).map(|limit| stored(limit, 1)).collect();
+            prop_assert_eq!(plan(OWNER, limits, &[]), Ok(expected));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! serializing. **Rule**: the order of fields and what is left out are those of the serde models in the tests here; property tests hold the
 //! written bytes against them, on random records.
 
-mod buffer;
+pub(crate) mod buffer;
 mod pieces;
 pub(crate) mod v1;
 pub(crate) mod v2;

@@ -18,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use keyplane_core::counter_id::CounterId;
 use keyplane_core::limit::{Batch, CounterState, Decision, Item};
 use keyplane_core::time::Millis;
+use smallvec::SmallVec;
 
 pub use self::hottest::Hot;
 use super::account::{Account, Keys, MAX_PER_KEY, Namespaces, Refusal};
@@ -153,39 +154,55 @@ impl Local {
 impl Counters for Local {
     fn evaluate(&self, account: Account, items: &[Item], now: Millis) -> Result<Batch, NeedsLease> {
         let mut locked = Locked::new(&self.shards, items);
-        let mut decisions = Vec::with_capacity(items.len());
-        let mut passed = true;
-        for item in items {
-            let decision = locked.decide(item, total_cost(items, item.counter), now).1;
-            passed &= decision.allowed;
-            decisions.push(decision);
-        }
-        if let Some(refusal) = passed.then(|| self.no_room(&mut locked, account, items, now)).flatten() {
+        // What each counter will hold if everything passes: worked out once, before anything is written.
+        let mut judged: Few<Judged> =
+            items.iter().map(|item| locked.judge(item, total_cost(items, item), now)).collect();
+        let mut passed = judged.iter().all(|judged| judged.decision.allowed);
+        if let Some(refusal) = passed.then(|| self.no_room(&mut locked, account, items, &judged, now)).flatten() {
             self.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
-            let refused =
-                |item: &Item| Decision { allowed: false, remaining: 0, reset: now.plus(item.rule.limit.window_ms()) };
-            return Ok(Batch { passed: false, items: items.iter().map(refused).collect() });
-        }
-        if passed {
-            self.count(&mut locked, account, items, now);
+            for (item, judged) in items.iter().zip(&mut judged) {
+                judged.decision =
+                    Decision { allowed: false, remaining: 0, reset: now.plus(item.rule.limit.window_ms()) };
+            }
+            passed = false;
+        } else if passed {
+            self.count(&mut locked, account, items, &judged);
         } else {
-            for (item, decision) in items.iter().zip(&mut decisions).filter(|(_, decision)| decision.allowed) {
+            for (item, judged) in items.iter().zip(&mut judged).filter(|(_, judged)| judged.decision.allowed) {
                 // The batch's cost is given back.
-                *decision = locked.decide(item, 0, now).1;
+                judged.decision = locked.judge(item, 0, now).decision;
             }
         }
-        Ok(Batch { passed, items: decisions })
+        Ok(Batch { passed, items: judged.iter().map(|judged| judged.decision).collect() })
     }
 }
 
+/// An item with the whole batch on its counter.
+struct Judged {
+    total: u64,
+    /// Whether the counter exists.
+    known: bool,
+    /// What it holds then.
+    state: CounterState,
+    decision: Decision,
+}
+
+/// A list of which the usual length takes no allocation: few keys have more than four limits.
+type Few<T> = SmallVec<[T; 4]>;
+
 impl Local {
     /// Why a counter that the batch would begin can't be held, if one can't.
-    fn no_room(&self, locked: &mut Locked<'_>, account: Account, items: &[Item], now: Millis) -> Option<Refusal> {
-        items.iter().filter(|item| item.cost > 0).find_map(|item| {
+    fn no_room(
+        &self,
+        locked: &mut Locked<'_>,
+        account: Account,
+        items: &[Item],
+        judged: &[Judged],
+        now: Millis,
+    ) -> Option<Refusal> {
+        let begin = items.iter().zip(judged).filter(|(item, judged)| item.cost > 0 && !judged.known);
+        begin.map(|(item, _)| item).find_map(|item| {
             let shard = locked.shard(item.counter);
-            if shard.table.contains_key(&item.counter) {
-                return None;
-            }
             let refusal = self.refusal(shard, account)?;
             if shard.searched.is_some_and(|searched| searched.0.abs_diff(now.0) < SEARCH_EVERY_MS) {
                 return Some(refusal);
@@ -208,16 +225,14 @@ impl Local {
         }
     }
 
-    /// Counts the whole batch. Each item leaves its counter with the batch's total on it, so the states are worked out before any is
-    /// written; where two items share a counter the last one's rule gives the form.
-    fn count(&self, locked: &mut Locked<'_>, account: Account, items: &[Item], now: Millis) {
-        let states: Vec<CounterState> =
-            items.iter().map(|item| locked.decide(item, total_cost(items, item.counter), now).0).collect();
-        for (item, state) in items.iter().zip(states) {
-            if total_cost(items, item.counter) == 0 {
+    /// Counts the whole batch. Each item leaves its counter with the batch's total on it; where two items share a counter the last one's
+    /// rule gives the form.
+    fn count(&self, locked: &mut Locked<'_>, account: Account, items: &[Item], judged: &[Judged]) {
+        for (item, Judged { total, state, .. }) in items.iter().zip(judged) {
+            if *total == 0 {
                 continue;
             }
-            let forget_at = state.forgettable_from(&item.rule);
+            let (state, forget_at) = (*state, state.forgettable_from(&item.rule));
             let Shard { table, namespaces, .. } = locked.shard(item.counter);
             match table.entry(item.counter) {
                 Entry::Occupied(mut place) => {
@@ -237,11 +252,11 @@ impl Local {
 }
 
 /// The shards of one batch, locked in ascending order: two batches can't wait for each other in a circle.
-struct Locked<'a>(Vec<(usize, MutexGuard<'a, Shard>)>);
+struct Locked<'a>(Few<(usize, MutexGuard<'a, Shard>)>);
 
 impl<'a> Locked<'a> {
     fn new(shards: &'a [Mutex<Shard>], items: &[Item]) -> Self {
-        let mut numbers: Vec<usize> = items.iter().map(|item| shard_of(item.counter)).collect();
+        let mut numbers: Few<usize> = items.iter().map(|item| shard_of(item.counter)).collect();
         numbers.sort_unstable();
         numbers.dedup();
         Self(numbers.into_iter().map(|number| (number, lock(&shards[number]))).collect())
@@ -253,15 +268,18 @@ impl<'a> Locked<'a> {
         &mut self.0[at].1
     }
 
-    fn decide(&mut self, item: &Item, cost: u64, now: Millis) -> (CounterState, Decision) {
-        let state = self.shard(item.counter).table.get(&item.counter).map(|counter| counter.state).unwrap_or_default();
-        state.decide(&item.rule, cost, now)
+    /// The item, with this cost on its counter.
+    fn judge(&mut self, item: &Item, total: u64, now: Millis) -> Judged {
+        let counter = self.shard(item.counter).table.get(&item.counter).map(|counter| counter.state);
+        let (state, decision) = counter.unwrap_or_default().decide(&item.rule, total, now);
+        Judged { total, known: counter.is_some(), state, decision }
     }
 }
 
-/// What the whole batch costs on one counter.
-fn total_cost(items: &[Item], counter: CounterId) -> u64 {
-    items.iter().filter(|item| item.counter == counter).fold(0, |total, item| total.saturating_add(item.cost))
+/// What the whole batch costs on the counter of this item.
+fn total_cost(items: &[Item], item: &Item) -> u64 {
+    let same = items.iter().filter(|other| other.counter == item.counter);
+    same.fold(0, |total, other| total.saturating_add(other.cost))
 }
 
 fn shard_of(counter: CounterId) -> usize {

@@ -13,7 +13,7 @@ impl Engine {
     pub fn concluded<'t>(
         &self,
         verdict: &Verdict<'_>,
-        request_id: &str,
+        request_id: &(impl AsRef<str> + ?Sized),
         tags: impl IntoIterator<Item = &'t str>,
         cost: u64,
         now: Millis,
@@ -30,7 +30,7 @@ impl Engine {
             external_id: key.identity.as_ref().map(|identity| identity.external_id.clone()),
             code: verdict.code,
             tags: tags.into_iter().map(Box::from).collect(),
-            request_id: request_id.into(),
+            request_id: request_id.as_ref().into(),
             spent: if verdict.code == Code::Valid && verdict.credits.is_some() { cost } else { 0 },
             latency: None,
         });

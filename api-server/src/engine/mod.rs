@@ -5,6 +5,7 @@
 mod asker;
 mod conclude;
 mod find;
+mod kept;
 mod pay;
 mod queries;
 mod rate_limit;
@@ -21,8 +22,10 @@ use keyplane_core::prefixed::{NotPrefixed, Prefixed};
 use keyplane_core::record::KeyRecord;
 use keyplane_core::time::Millis;
 use keyplane_core::verify::{Code, verify};
+use smallvec::SmallVec;
 
 use self::asker::Asker;
+pub use self::kept::Kept;
 use self::queries::Queries;
 pub use self::rate_limit::{LimitRequest, Limited, RateLimitError};
 use crate::counters::{Account, Counters, NeedsLease};
@@ -202,8 +205,21 @@ impl Engine {
         now: Millis,
         act: impl FnOnce(&CallerEntry) -> R,
     ) -> Result<R, CallerError> {
+        self.as_caller_with(key::presented(token), now, act)
+    }
+
+    /// The same for a root key of which the SHA-256 is known; `None` for a text that can't be one. Cost: one search.
+    ///
+    /// # Errors
+    /// The caller is turned away; nothing was done.
+    pub fn as_caller_with<R>(
+        &self,
+        hash: Option<KeyHash>,
+        now: Millis,
+        act: impl FnOnce(&CallerEntry) -> R,
+    ) -> Result<R, CallerError> {
         let over = |end: Option<Millis>| end.is_some_and(|end| now > end);
-        let hash = key::presented(token).ok_or(CallerError::Unknown)?;
+        let hash = hash.ok_or(CallerError::Unknown)?;
         let admitted = self.index.read_caller(&hash, |entry| {
             if !entry.record.enabled {
                 Err(CallerError::Disabled)
@@ -316,7 +332,7 @@ impl Engine {
         if planned.is_empty() {
             return Ok((true, Vec::new()));
         }
-        let items: Vec<Item> =
+        let items: SmallVec<[Item; 4]> =
             planned.iter().map(|p| Item { counter: p.counter, rule: p.rule, cost: p.cost }).collect();
         let batch = self.counters.evaluate(account, &items, now).map_err(VerifyError::Lease)?;
         let evaluated = planned.iter().zip(batch.items).map(|(planned, decision)| EvaluatedLimit {

@@ -63,7 +63,7 @@ pub struct Admission {
 pub(crate) struct Full;
 
 /// A request's right to be served. Dropping it gives the place back.
-pub(crate) struct Place(Arc<Admission>);
+pub struct Place(Arc<Admission>);
 
 impl Admission {
     /// Within these bounds, counting on these gauges, which therefore belong to it alone.
@@ -99,7 +99,7 @@ impl Drop for Place {
 }
 
 /// A request's body on its way in. What it took of the budget goes back when it is dropped, which is when it has been read.
-pub(crate) struct Metered<B> {
+pub struct Metered<B> {
     body: B,
     admission: Arc<Admission>,
     /// Bytes that have come.
@@ -120,7 +120,7 @@ enum Waits {
 
 /// Why a body did not arrive.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BodyError {
+pub enum BodyError {
     /// The budget is used up: a 503.
     #[error("too many large bodies are on their way")]
     Overloaded,

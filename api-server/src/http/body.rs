@@ -1,17 +1,17 @@
 //! Reads a request's body and holds it against the operation's schema.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use axum::BoxError;
-use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use hyper::body::{Body, Bytes};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::admission::BodyError;
-use super::caller;
+use super::caller::{self, Head};
 use super::error::{ApiError, FieldError};
 use super::schema::Rule;
 use crate::bounded_value;
@@ -40,30 +40,51 @@ pub(crate) enum Credentials {
 
 /// Reads the whole body. One that says that it is too large is refused before it is read. Cost: a body that came in one piece, as small ones
 /// do, is not copied.
-pub(crate) async fn read(body: impl RequestBody, max_bytes: usize) -> Result<Bytes, ApiError> {
-    if body.size_hint().lower() > max_bytes as u64 {
-        return Err(ApiError::TooLarge(max_bytes));
-    }
-    let mut body = pin!(body);
-    let (mut first, mut joined) = (Bytes::new(), Vec::new());
-    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        let Ok(data) = frame.map_err(|error| broken(error.into()))?.into_data() else { continue };
-        if data.len() > max_bytes - first.len().max(joined.len()) {
-            return Err(ApiError::TooLarge(max_bytes));
+pub(crate) async fn read(mut body: impl RequestBody, max_bytes: usize) -> Result<Bytes, ApiError> {
+    let mut reading = Reading::default();
+    poll_fn(|cx| reading.poll(&mut body, max_bytes, cx)).await
+}
+
+/// A body on its way in, of which this much has come.
+#[derive(Default)]
+pub(crate) struct Reading {
+    first: Bytes,
+    /// Several pieces, the first among them.
+    joined: Vec<u8>,
+}
+
+impl Reading {
+    /// The body once it is whole. Cost as for [`read`].
+    pub(crate) fn poll(
+        &mut self,
+        body: &mut impl RequestBody,
+        max_bytes: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Bytes, ApiError>> {
+        if body.size_hint().lower() > max_bytes as u64 {
+            return Poll::Ready(Err(ApiError::TooLarge(max_bytes)));
         }
-        if first.is_empty() && joined.is_empty() {
-            first = data;
-        } else {
-            if joined.is_empty() {
-                joined.extend_from_slice(&first);
+        let mut body = Pin::new(body);
+        while let Some(frame) = ready!(body.as_mut().poll_frame(cx)) {
+            let Ok(data) = frame.map_err(|error| broken(error.into()))?.into_data() else { continue };
+            if data.len() > max_bytes - self.first.len().max(self.joined.len()) {
+                return Poll::Ready(Err(ApiError::TooLarge(max_bytes)));
             }
-            joined.extend_from_slice(&data);
+            if self.first.is_empty() && self.joined.is_empty() {
+                self.first = data;
+            } else {
+                if self.joined.is_empty() {
+                    self.joined.extend_from_slice(&self.first);
+                }
+                self.joined.extend_from_slice(&data);
+            }
+            if body.is_end_stream() {
+                break;
+            }
         }
-        if body.is_end_stream() {
-            break;
-        }
+        let Self { first, joined } = mem::take(self);
+        Poll::Ready(Ok(if joined.is_empty() { first } else { joined.into() }))
     }
-    Ok(if joined.is_empty() { first } else { joined.into() })
 }
 
 /// Why a body ended before its end.
@@ -77,28 +98,23 @@ fn broken(error: BoxError) -> ApiError {
 
 /// Reads a body straight into its type; `None` when it must be [`checked`], which alone says what is wrong with it. Cost: one pass, and no
 /// allocation where no text has an escape.
-pub(crate) fn direct<'a, T: Deserialize<'a>>(
-    headers: &HeaderMap,
-    bytes: &'a [u8],
-    credentials: Credentials,
-) -> Option<T> {
-    let in_order = (credentials == Credentials::Open || headers.contains_key(AUTHORIZATION))
-        && check_media_type(headers).is_ok()
-        && bytes.len() <= MAX_DIRECT;
-    in_order.then(|| serde_json::from_slice(bytes).ok()).flatten()
+pub(crate) fn direct<'a, T: Deserialize<'a>>(head: Head<'_>, bytes: &'a [u8], credentials: Credentials) -> Option<T> {
+    in_order(head, bytes, credentials).then(|| serde_json::from_slice(bytes).ok()).flatten()
+}
+
+/// Whether nothing but the body's own form can be wrong with a request, and the body is one to read directly.
+pub(crate) fn in_order(head: Head<'_>, bytes: &[u8], credentials: Credentials) -> bool {
+    (credentials == Credentials::Open || head.authorization.is_some())
+        && check_media_type(head).is_ok()
+        && bytes.len() <= MAX_DIRECT
 }
 
 /// Checks the form of the whole request (media type, presence of credentials, every field), before anyone looks at who calls. All failures
 /// of form are reported at once.
-pub(crate) fn checked(
-    headers: &HeaderMap,
-    bytes: &[u8],
-    rule: &Rule,
-    credentials: Credentials,
-) -> Result<Value, ApiError> {
-    let mut errors: Vec<FieldError> = check_media_type(headers).err().into_iter().collect();
+pub(crate) fn checked(head: Head<'_>, bytes: &[u8], rule: &Rule, credentials: Credentials) -> Result<Value, ApiError> {
+    let mut errors: Vec<FieldError> = check_media_type(head).err().into_iter().collect();
     if credentials == Credentials::Required {
-        errors.extend(caller::check_present(headers).err());
+        errors.extend(caller::check_present(head).err());
     }
     let mut value = match bounded_value::read_json(bytes, MAX_VALUE) {
         Ok(value) => value,
@@ -128,16 +144,16 @@ pub(crate) fn typed<'a, T: Deserialize<'a>>(value: &'a Value) -> Result<T, ApiEr
 
 /// [`direct`], else [`checked`] and [`typed`]; `slow` holds the value that the body is then borrowed from.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(
-    headers: &HeaderMap,
+    head: Head<'_>,
     bytes: &'a [u8],
     slow: &'a mut Value,
     rule: &Rule,
     credentials: Credentials,
 ) -> Result<T, ApiError> {
-    if let Some(body) = direct(headers, bytes, credentials) {
+    if let Some(body) = direct(head, bytes, credentials) {
         return Ok(body);
     }
-    *slow = checked(headers, bytes, rule, credentials)?;
+    *slow = checked(head, bytes, rule, credentials)?;
     typed(slow)
 }
 
@@ -150,10 +166,13 @@ fn invalid(errors: Vec<FieldError>) -> ApiError {
     ApiError::InvalidInput { detail, errors }
 }
 
-fn check_media_type(headers: &HeaderMap) -> Result<(), FieldError> {
+fn check_media_type(head: Head<'_>) -> Result<(), FieldError> {
     const JSON: &str = "application/json";
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if value == JSON || value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(JSON) {
+    if head.content_type.is_some_and(|value| value.as_bytes() == JSON.as_bytes()) {
+        return Ok(());
+    }
+    let value = head.content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(JSON) {
         return Ok(());
     }
     Err(FieldError {

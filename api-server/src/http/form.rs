@@ -30,6 +30,11 @@ impl<'a, const MIN: usize, const MAX: usize> Text<'a, MIN, MAX> {
     /// What the schema says of it.
     pub(crate) const RULE: Rule = Rule::Text { min: MIN, max: MAX };
 
+    /// A text of this length that needs no reading.
+    pub(crate) fn borrowed(text: &'a str) -> Option<Self> {
+        Self::new::<serde::de::value::Error>(Cow::Borrowed(text)).ok()
+    }
+
     fn new<E: Error>(text: Cow<'a, str>) -> Result<Self, E> {
         // A character has four bytes at the most, so most texts need no counting.
         let count = || text.chars().count();

@@ -21,6 +21,7 @@ mod envelope;
 mod error;
 mod form;
 mod health;
+mod known_caller;
 mod layers;
 mod payment;
 pub(crate) mod request_id;
@@ -31,17 +32,21 @@ mod v1;
 mod v2;
 mod wanted;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::http::{Request, Response};
 use axum::routing::{MethodRouter, get, post};
+use futures::future::BoxFuture;
 
 pub use self::admission::{Admission, Bounds};
 pub use self::admitted::Admitted;
 use self::body::RequestBody;
-use self::caller::Peer;
+use self::caller::Connection;
 use self::content::Content;
+use self::direct::Direct;
 use self::serve::Answers;
 use crate::engine::Engine;
 use crate::metrics::{DirectRoute, Metrics};
@@ -60,25 +65,51 @@ pub struct Api {
     pub v1_namespace: Option<Arc<str>>,
 }
 
-/// Answers the API's requests; cheap to clone.
-#[derive(Clone)]
+/// Answers the API's requests; cheap to clone. A clone is for one connection: it has a count of references of its own.
 pub struct Service {
-    api: Api,
+    api: Arc<Api>,
     router: Router,
 }
 
 impl Service {
     /// The whole API.
     pub fn new(api: Api) -> Self {
-        Self { router: router(api.clone()), api }
+        Self { router: router(api.clone()), api: Arc::new(api) }
+    }
+}
+
+impl Clone for Service {
+    fn clone(&self) -> Self {
+        Self { api: Arc::new(Api::clone(&self.api)), router: self.router.clone() }
     }
 }
 
 impl Answers for Service {
-    async fn answer<B: RequestBody + 'static>(&self, request: Request<B>, peer: Option<Peer>) -> Response<Content> {
+    type Answering<B: RequestBody + 'static> = Answering<B>;
+
+    fn answer<B: RequestBody + 'static>(&self, request: Request<B>, connection: &Arc<Connection>) -> Answering<B> {
         match DirectRoute::of(&request) {
-            Some(route) => direct::answer(&self.api, route, request, peer).await,
-            None => self.router.answer(request, peer).await,
+            Some(route) => Answering::Direct(Direct::new(&self.api, route, request, connection)),
+            None => Answering::Routed(self.router.answer(request, connection)),
+        }
+    }
+}
+
+/// An answer on its way.
+pub enum Answering<B> {
+    /// Without the router.
+    Direct(Direct<B>),
+    /// From a route.
+    Routed(BoxFuture<'static, Response<Content>>),
+}
+
+impl<B: RequestBody> Future for Answering<B> {
+    type Output = Response<Content>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Content>> {
+        match self.get_mut() {
+            Self::Direct(direct) => Pin::new(direct).poll(cx),
+            Self::Routed(routed) => routed.as_mut().poll(cx),
         }
     }
 }

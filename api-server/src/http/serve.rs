@@ -3,39 +3,45 @@
 //! A client can hold a connection, but not for nothing: heads that take too long are cut off, heads that are too large refused, and when
 //! all places are taken the next connection waits in the kernel's queue instead of costing memory here.
 
+mod drained;
 mod impatient;
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulConnection;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tower::Service;
+use tokio_util::task::TaskTracker;
+use tower::Service as _;
 
-use self::impatient::{Arrived, Impatient};
+use self::drained::{Drained, Stopping};
+use self::impatient::{Heads, Impatient};
 use super::body::RequestBody;
-use super::caller::Peer;
+use super::caller::{Connection, Peer};
 use super::content::Content;
 
 /// How long requests under way may take to finish after the stop. Below the 30 s that Kubernetes gives a pod by default.
 pub const DRAIN_TIME: Duration = Duration::from_secs(20);
 /// From the connection to the first complete head.
 const FIRST_HEAD_TIME: Duration = Duration::from_secs(10);
-/// From one answer to the next complete head. Longer than the idle time of the proxies that keep connections to us (nginx: 60 s), so that
-/// it is the proxy who closes and no request runs into a closed connection.
+/// From one complete head to the next; the cut comes between once and twice this time. Longer than the idle time of the proxies that keep
+/// connections to us (nginx: 60 s), so that it is the proxy who closes and no request runs into a closed connection; and longer than any request takes,
+/// as one whose answer is awaited sends no other.
 const NEXT_HEAD_TIME: Duration = Duration::from_secs(90);
 /// The largest head of a request, in bytes. With [`MAX_CONNECTIONS`] it bounds what heads can hold: 640 MiB, if every client were hostile.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -51,24 +57,28 @@ const MAX_ERRORS: usize = 100;
 /// After an accept that failed for want of file descriptors; some will be free again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// Whoever answers the requests of a listener.
+/// Whoever answers the requests of a listener. There is a clone for each connection.
 pub trait Answers: Clone + Send + Sync + 'static {
-    /// The answer to a request that came from `peer`.
-    fn answer<B: RequestBody + 'static>(
-        &self,
-        request: Request<B>,
-        peer: Option<Peer>,
-    ) -> impl Future<Output = Response<Content>> + Send;
+    /// An answer on its way.
+    type Answering<B: RequestBody + 'static>: Future<Output = Response<Content>> + Send + Unpin + 'static;
+
+    /// Begins to answer a request that came by this connection.
+    fn answer<B: RequestBody + 'static>(&self, request: Request<B>, connection: &Arc<Connection>)
+    -> Self::Answering<B>;
 }
 
 impl Answers for Router {
-    async fn answer<B: RequestBody + 'static>(&self, mut request: Request<B>, peer: Option<Peer>) -> Response<Content> {
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
-        }
-        // In a box: the direct answers, which share the place of this one in the connection's state, need a small part of it.
-        let answered = Box::pin(self.clone().call(request.map(Body::new))).await;
-        answered.unwrap_or_else(|impossible| match impossible {}).map(Content::from)
+    type Answering<B: RequestBody + 'static> = BoxFuture<'static, Response<Content>>;
+
+    fn answer<B: RequestBody + 'static>(
+        &self,
+        mut request: Request<B>,
+        connection: &Arc<Connection>,
+    ) -> Self::Answering<B> {
+        request.extensions_mut().insert(connection.clone());
+        let answering = self.clone().call(request.map(Body::new));
+        let answered = answering.map(|answered| answered.unwrap_or_else(|impossible| match impossible {}));
+        Box::pin(answered.map(|response| response.map(Content::from)))
     }
 }
 
@@ -88,7 +98,7 @@ async fn serve_with(
 ) -> io::Result<()> {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let server = server();
-    let graceful = GracefulShutdown::new();
+    let (stopping, open) = (Stopping::default(), TaskTracker::new());
     loop {
         let place = tokio::select! {
             () = stop.cancelled() => break,
@@ -105,8 +115,8 @@ async fn serve_with(
                 }
             },
         };
-        let connection = graceful.watch(connection(&server, stream, service.clone(), patience));
-        tokio::spawn(async move {
+        let connection = Drained::new(connection(&server, stream, service.clone(), patience), stopping.clone());
+        open.spawn(async move {
             if let Err(error) = connection.await {
                 // The client's doing, as a rule: gone, too slow, or not speaking HTTP.
                 tracing::debug!(%error, "a connection ended early");
@@ -115,7 +125,9 @@ async fn serve_with(
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_TIME, graceful.shutdown()).await.is_err() {
+    stopping.begin();
+    open.close();
+    if tokio::time::timeout(DRAIN_TIME, open.wait()).await.is_err() {
         tracing::warn!(drain_seconds = DRAIN_TIME.as_secs(), "requests under way did not finish in time");
     }
     Ok(())
@@ -123,7 +135,8 @@ async fn serve_with(
 
 fn server() -> Builder<TokioExecutor> {
     let mut server = Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(NEXT_HEAD_TIME).max_buf_size(MAX_HEAD_BYTES);
+    // hyper's own limit on the time of heads sets up a timer for each request; the stream sees to it for less.
+    server.http1().header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES);
     server
         .http2()
         .timer(TokioTimer::new())
@@ -142,21 +155,41 @@ fn connection<S: Answers>(
 ) -> impl GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + use<S> {
     // Head and body of an answer may be separate writes; waiting to join them would cost a round trip.
     let _ = stream.set_nodelay(true);
-    let arrived = Arrived::default();
+    let heads = Arc::new(Heads::default());
     // A peer that is gone already has no address; its request will find no reader either.
     let peer = stream.peer_addr().ok().map(|address| Peer(address.ip().to_canonical()));
-    let stream = TokioIo::new(Impatient::new(stream, patience, arrived.clone()));
-    // One count a connection: the threads that serve others never touch it.
-    let connection = Arc::new((service, arrived));
-    let service = service_fn(move |request: Request<Incoming>| {
-        let connection = connection.clone();
-        async move {
-            let (service, arrived) = &*connection;
-            arrived.store(true, Ordering::Relaxed);
-            Ok::<_, Infallible>(service.answer(request, peer).await)
-        }
-    });
-    server.serve_connection(stream, service).into_owned()
+    let stream = TokioIo::new(Impatient::new(stream, patience, NEXT_HEAD_TIME, heads.clone()));
+    let connection = Arc::new(Connection::from_peer(peer));
+    server.serve_connection(stream, OfConnection { service, connection, heads }).into_owned()
+}
+
+/// The service of one connection. What its requests count references of is its own: the threads that serve others never touch it.
+struct OfConnection<S> {
+    service: S,
+    connection: Arc<Connection>,
+    heads: Arc<Heads>,
+}
+
+impl<S: Answers> Service<Request<Incoming>> for OfConnection<S> {
+    type Response = Response<Content>;
+    type Error = Infallible;
+    type Future = Infallibly<S::Answering<Incoming>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.heads.complete(request.version());
+        Infallibly(self.service.answer(request, &self.connection))
+    }
+}
+
+/// A future as hyper wants it.
+struct Infallibly<F>(F);
+
+impl<F: Future + Unpin> Future for Infallibly<F> {
+    type Output = Result<F::Output, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(Ok)
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::*;
 use crate::counters::{Counters, Local};
 use crate::credits::Balances;
 use crate::feed::Feed;
+use crate::http::caller::Peer;
 use crate::index::Index;
 use crate::registry::manifests::Manifests;
 
@@ -95,8 +96,8 @@ struct Answered {
 }
 
 async fn send(app: &Service, request: Request<Body>) -> Answered {
-    let peer = request.extensions().get::<Peer>().copied();
-    let response = app.answer(request, peer).await;
+    let connection = Connection::from_peer(request.extensions().get::<Peer>().copied());
+    let response = app.answer(request, &Arc::new(connection)).await;
     let content_type = response.headers().get("content-type").map_or("", |v| v.to_str().unwrap()).to_owned();
     let status = response.status();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();

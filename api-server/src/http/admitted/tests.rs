@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
+use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -17,11 +18,15 @@ use crate::metrics::Metrics;
 struct Reads;
 
 impl Answers for Reads {
-    async fn answer<B: RequestBody + 'static>(&self, request: Request<B>, _: Option<Peer>) -> Response<Content> {
-        match body::read(request.into_body(), body::MAX_BYTES).await {
-            Ok(bytes) => content::json(bytes.len().to_string().into_bytes()),
-            Err(error) => error.answer(&HeaderMap::new()).map(Content::from),
-        }
+    type Answering<B: RequestBody + 'static> = BoxFuture<'static, Response<Content>>;
+
+    fn answer<B: RequestBody + 'static>(&self, request: Request<B>, _: &Arc<Connection>) -> Self::Answering<B> {
+        Box::pin(async {
+            match body::read(request.into_body(), body::MAX_BYTES).await {
+                Ok(bytes) => content::json(bytes.len().to_string().into_bytes()),
+                Err(error) => error.answer(&HeaderMap::new()).map(Content::from),
+            }
+        })
     }
 }
 

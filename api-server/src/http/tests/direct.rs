@@ -15,7 +15,7 @@ use crate::counters::{Account, Counters, NeedsLease};
 async fn served_and_counted() -> (Service, Arc<Metrics>) {
     let app = served().await;
     let metrics = app.api.metrics.clone();
-    let api = Api { v1_namespace: Some("team-a".into()), ..app.api };
+    let api = Api { v1_namespace: Some("team-a".into()), ..Api::clone(&app.api) };
     (Service::new(api), metrics)
 }
 
@@ -74,7 +74,7 @@ impl Counters for Mistaken {
 async fn a_panic_is_an_answer_and_is_counted() {
     let app = served_on(Arc::new(Mistaken), Balances::in_memory()).await;
     let metrics = app.api.metrics.clone();
-    let app = Service::new(Api { v1_namespace: Some("team-a".into()), ..app.api });
+    let app = Service::new(Api { v1_namespace: Some("team-a".into()), ..Api::clone(&app.api) });
     for (route, expected) in
         [(DirectRoute::VerifyKey, "unexpected_error"), (DirectRoute::V1VerifyKey, "INTERNAL_SERVER_ERROR")]
     {

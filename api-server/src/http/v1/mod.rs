@@ -23,7 +23,7 @@ use super::request_id::RequestId;
 
 /// The largest body, in bytes. The longest that passes the rules has about 26 kB of permissions (200 of 128 characters), 32 kB of limits
 /// (100) and 2 kB of tags and key. Anyone may call, so nobody gets to send v2's 10 MiB.
-const MAX_BYTES: usize = 128 * 1024;
+pub(super) const MAX_BYTES: usize = 128 * 1024;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("unkey-request-id");
 

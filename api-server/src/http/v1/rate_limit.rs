@@ -75,7 +75,7 @@ pub(super) async fn handle(State(api): State<Api>, request: Request) -> Response
 async fn limit(api: &Api, head: Head<'_>, body: impl RequestBody) -> Result<Answer, V1Error> {
     let bytes = body::read(body, MAX_BYTES).await?;
     let mut slow = Value::Null;
-    let body: Body<'_> = body::parse(head.headers, &bytes, &mut slow, &BODY, Credentials::Open)?;
+    let body: Body<'_> = body::parse(head, &bytes, &mut slow, &BODY, Credentials::Open)?;
     if !api.readiness.has_index() {
         return Err(ApiError::NotReady.into());
     }
@@ -87,9 +87,8 @@ async fn limit(api: &Api, head: Head<'_>, body: impl RequestBody) -> Result<Answ
         window_ms: body.duration.get(),
         cost: body.cost.map_or_else(one, Count::unsigned),
     };
-    let (passed, mut limited) = caller::authenticated(&api.engine, head.headers, now, |caller| {
-        api.engine.rate_limit(caller, &[request], now)
-    })??;
+    let (passed, mut limited) =
+        caller::authenticated(&api.engine, head, now, |caller| api.engine.rate_limit(caller, &[request], now))??;
     let Limited { limit, decision, .. } = limited.pop().ok_or(ApiError::Unexpected)?;
     api.metrics.rate_limited(passed);
     Ok(Answer { success: decision.allowed, limit, remaining: decision.remaining, reset: decision.reset })

@@ -85,8 +85,8 @@ async fn served(v1_namespace: Option<&str>) -> Service {
 
 /// Status, headers and body; that the request id is in the header, and in the body where the body has one, is checked here for all.
 async fn send(app: &Service, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
-    let peer = request.extensions().get::<caller::Peer>().copied();
-    let response = app.answer(request, peer).await;
+    let connection = caller::Connection::from_peer(request.extensions().get::<caller::Peer>().copied());
+    let response = app.answer(request, &Arc::new(connection)).await;
     let (status, headers) = (response.status(), response.headers().clone());
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     let mut body: Value = serde_json::from_slice(&bytes).unwrap();

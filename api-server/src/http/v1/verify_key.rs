@@ -1,11 +1,14 @@
 //! `POST /v1/keys.verifyKey`: without a caller, for keys of one namespace.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::http::{HeaderName, Response};
+use hyper::body::Bytes;
 use keyplane_core::address::forwarded_for;
 use keyplane_core::key;
 use keyplane_core::plan::Requested;
+use keyplane_core::time::Millis;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -16,10 +19,11 @@ use super::{MAX_BYTES, with_request_id};
 use crate::answer;
 use crate::answer::v1::DEFAULT_LIMIT;
 use crate::clock;
-use crate::engine::{self, Found};
-use crate::http::body::{self, Credentials, RequestBody};
+use crate::engine::{self, Found, Verdict};
+use crate::http::body::{self, Credentials};
 use crate::http::caller::{self, Head};
 use crate::http::content::{self, Content};
+use crate::http::direct::Decided;
 use crate::http::error::ApiError;
 use crate::http::form::{Count, List, Text, present};
 use crate::http::request_id::RequestId;
@@ -93,23 +97,14 @@ struct Cost {
 }
 
 /// Any answer of the operation.
-pub(crate) async fn answer(api: &Api, head: Head<'_>, body: impl RequestBody) -> Response<Content> {
+pub(crate) fn decide(api: &Arc<Api>, head: Head<'_>, bytes: &Bytes) -> Decided {
     let request_id = RequestId::new();
-    match verify(api, head, body, &request_id).await {
-        Ok(answer) => with_request_id(&request_id, answer),
-        Err(error) => error.answer(&request_id).map(Content::from),
-    }
+    verify(api, head, bytes, request_id).unwrap_or_else(|error| error.answer(&request_id).map(Content::from).into())
 }
 
-async fn verify(
-    api: &Api,
-    head: Head<'_>,
-    body: impl RequestBody,
-    request_id: &RequestId,
-) -> Result<Response<Content>, V1Error> {
-    let bytes = body::read(body, MAX_BYTES).await?;
+fn verify(api: &Arc<Api>, head: Head<'_>, bytes: &Bytes, request_id: RequestId) -> Result<Decided, V1Error> {
     let mut slow = Value::Null;
-    let (body, other_permissions) = parse(head, &bytes, &mut slow)?;
+    let (body, other_permissions) = parse(head, bytes, &mut slow)?;
     let namespace = api.v1_namespace.as_deref().ok_or_else(V1Error::verification_is_off)?;
     let wanted = match (&other_permissions, body.authorization.as_ref().and_then(|a| a.permissions.as_deref())) {
         (Some(value), _) => Some(Wanted::read(value).map_err(|error| V1Error::bad_request(error.to_string()))?),
@@ -129,19 +124,41 @@ async fn verify(
         ..engine::Request::presented(key::presented(&body.key))
     };
     let (mut found, now) = (Found::default(), clock::now());
-    let mut verdict = api.engine.verify_for_anyone(namespace, &request, &mut found, now)?;
-    payment::paid(api, &mut verdict, request.cost).await;
+    let verdict = api.engine.verify_for_anyone(namespace, &request, &mut found, now)?;
+    if verdict.unpaid.is_none() {
+        let tags = body.tags.iter().map(|tag| &**tag);
+        return Ok(conclude(api, &verdict, tags, request_id, request.cost, now).into());
+    }
+    let (keep, cost, api) = (verdict.keep(), request.cost, api.clone());
+    let tags: Vec<String> = body.tags.iter().map(|tag| (**tag).to_owned()).collect();
+    let mut kept = keep(found);
+    Ok(Decided::Later(Box::pin(async move {
+        let mut verdict = kept.verdict();
+        payment::paid(&api, &mut verdict, cost).await;
+        conclude(&api, &verdict, tags.iter().map(String::as_str), request_id, cost, now)
+    })))
+}
+
+/// What follows from a verdict that is final, and its answer.
+fn conclude<'t>(
+    api: &Api,
+    verdict: &Verdict<'_>,
+    tags: impl IntoIterator<Item = &'t str>,
+    request_id: RequestId,
+    cost: u64,
+    now: Millis,
+) -> Response<Content> {
     api.metrics.verified(verdict.code);
-    api.engine.concluded(&verdict, request_id.as_str(), body.tags.iter().map(|tag| &**tag), request.cost, now);
-    Ok(content::json(answer::v1::verdict(request_id, &verdict)))
+    api.engine.concluded(verdict, &request_id, tags, cost, now);
+    with_request_id(&request_id, content::json(answer::v1::verdict(&request_id, verdict)))
 }
 
 /// As [`body::parse`], with permissions that are no text beside the body.
 fn parse<'a>(head: Head<'_>, bytes: &'a [u8], slow: &'a mut Value) -> Result<(Body<'a>, Option<Value>), ApiError> {
-    if let Some(body) = body::direct(head.headers, bytes, Credentials::Open) {
+    if let Some(body) = body::direct(head, bytes, Credentials::Open) {
         return Ok((body, None));
     }
-    *slow = body::checked(head.headers, bytes, &BODY, Credentials::Open)?;
+    *slow = body::checked(head, bytes, &BODY, Credentials::Open)?;
     let other = other_permissions(slow);
     Ok((body::typed(slow)?, other))
 }

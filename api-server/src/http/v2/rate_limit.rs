@@ -1,8 +1,8 @@
 //! `POST /v2/ratelimit.limit` and `POST /v2/ratelimit.multiLimit`.
 
 use axum::extract::{Request, State};
-use axum::http;
 use axum::response::{IntoResponse, Response};
+use hyper::body::Bytes;
 use keyplane_core::time::Millis;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,7 +12,8 @@ use crate::clock;
 use crate::engine::{LimitRequest, Limited};
 use crate::http::body::{self, Credentials, RequestBody};
 use crate::http::caller::Head;
-use crate::http::content::{self, Content};
+use crate::http::content::Content;
+use crate::http::direct::Decided;
 use crate::http::envelope::Answer;
 use crate::http::error::ApiError;
 use crate::http::form::{Count, List, Text, present};
@@ -88,20 +89,16 @@ struct ItemData<'a> {
 }
 
 /// Any answer of `ratelimit.limit`: one identifier.
-pub(crate) async fn limit(api: &Api, head: Head<'_>, body: impl RequestBody) -> http::Response<Content> {
-    match limit_one(api, head, body).await {
-        Ok(answer) => answer,
-        Err(error) => error.answer(head.headers).map(Content::from),
-    }
+pub(crate) fn decide(api: &Api, head: Head<'_>, bytes: &Bytes) -> Decided {
+    limit_one(api, head, bytes).unwrap_or_else(|error| error.answer(head.headers).map(Content::from).into())
 }
 
-async fn limit_one(api: &Api, head: Head<'_>, body: impl RequestBody) -> Result<http::Response<Content>, ApiError> {
-    let bytes = body::read(body, body::MAX_BYTES).await?;
+fn limit_one(api: &Api, head: Head<'_>, bytes: &Bytes) -> Result<Decided, ApiError> {
     let mut slow = Value::Null;
-    let body: Body<'_> = body::parse(head.headers, &bytes, &mut slow, &LIMIT, Credentials::Required)?;
+    let body: Body<'_> = body::parse(head, bytes, &mut slow, &LIMIT, Credentials::Required)?;
     let (_, limited) = evaluate(api, head, &[body.request()])?;
     let limited = limited.first().ok_or(ApiError::Unexpected)?;
-    Ok(content::json(answer::v2::limited(&RequestId::new(), limited)))
+    Ok(Decided::Json(answer::v2::limited(&RequestId::new(), limited)))
 }
 
 /// `ratelimit.multiLimit`: several, of which all are counted, or none is.
@@ -114,7 +111,7 @@ pub(crate) async fn multi_limit(State(api): State<Api>, request: Request) -> Res
 async fn limit_all(api: &Api, head: Head<'_>, body: impl RequestBody) -> Result<Response, ApiError> {
     let bytes = body::read(body, body::MAX_BYTES).await?;
     let mut slow = Value::Null;
-    let asked: Bodies<'_> = body::parse(head.headers, &bytes, &mut slow, &MULTI_LIMIT, Credentials::Required)?;
+    let asked: Bodies<'_> = body::parse(head, &bytes, &mut slow, &MULTI_LIMIT, Credentials::Required)?;
     let requests: Vec<LimitRequest<'_>> = asked.iter().map(Body::request).collect();
     let (passed, limited) = evaluate(api, head, &requests)?;
     let items = requests.iter().zip(limited).map(|(asked, limited)| ItemData {
@@ -135,7 +132,7 @@ fn evaluate(api: &Api, head: Head<'_>, requests: &[LimitRequest<'_>]) -> Result<
     }
     let now = clock::now();
     let (passed, limited) =
-        caller::authenticated(&api.engine, head.headers, now, |caller| api.engine.rate_limit(caller, requests, now))??;
+        caller::authenticated(&api.engine, head, now, |caller| api.engine.rate_limit(caller, requests, now))??;
     api.metrics.rate_limited(passed);
     Ok((passed, limited))
 }

@@ -1,18 +1,23 @@
 //! `POST /v2/keys.verifyKey`.
 
-use axum::http::Response;
+use std::sync::Arc;
+
+use hyper::body::Bytes;
 use keyplane_core::key;
 use keyplane_core::plan::Requested;
 use keyplane_core::prefixed::{NotPrefixed, Prefixed};
+use keyplane_core::time::Millis;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::answer;
+use crate::answer::buffer::is_plain;
 use crate::clock;
-use crate::engine::{self, Found, Permissions};
-use crate::http::body::{self, Credentials, RequestBody};
+use crate::engine::{self, Found, Permissions, Verdict};
+use crate::http::body::{self, Credentials};
 use crate::http::caller::{self, Head};
 use crate::http::content::{self, Content};
+use crate::http::direct::Decided;
 use crate::http::error::ApiError;
 use crate::http::form::{Count, List, Text, present};
 use crate::http::request_id::RequestId;
@@ -72,17 +77,17 @@ struct Credits {
 }
 
 /// Any answer of the operation.
-pub(crate) async fn answer(api: &Api, head: Head<'_>, body: impl RequestBody) -> Response<Content> {
-    match verify(api, head, body).await {
-        Ok(answer) => answer,
-        Err(error) => error.answer(head.headers).map(Content::from),
-    }
+pub(crate) fn decide(api: &Arc<Api>, head: Head<'_>, bytes: &Bytes) -> Decided {
+    verify(api, head, bytes).unwrap_or_else(|error| error.answer(head.headers).map(Content::from).into())
 }
 
-async fn verify(api: &Api, head: Head<'_>, body: impl RequestBody) -> Result<Response<Content>, ApiError> {
-    let bytes = body::read(body, body::MAX_BYTES).await?;
+fn verify(api: &Arc<Api>, head: Head<'_>, bytes: &Bytes) -> Result<Decided, ApiError> {
     let mut slow = Value::Null;
-    let body: Body<'_> = body::parse(head.headers, &bytes, &mut slow, &BODY, Credentials::Required)?;
+    let body: Body<'_> =
+        match body::in_order(head, bytes, Credentials::Required).then(|| Body::key_alone(bytes)).flatten() {
+            Some(body) => body,
+            None => body::parse(head, bytes, &mut slow, &BODY, Credentials::Required)?,
+        };
     if !api.readiness.has_index() {
         return Err(ApiError::NotReady);
     }
@@ -98,15 +103,53 @@ async fn verify(api: &Api, head: Head<'_>, body: impl RequestBody) -> Result<Res
         cost: body.credits.as_ref().map_or_else(one, |credits| credits.cost.unsigned()),
     };
     let (mut found, now) = (Found::default(), clock::now());
-    let mut verdict = caller::authenticated(&api.engine, head.headers, now, |caller| {
-        api.engine.verify(caller, &request, &mut found, now)
-    })??;
-    payment::paid(api, &mut verdict, request.cost).await;
+    let verdict =
+        caller::authenticated(&api.engine, head, now, |caller| api.engine.verify(caller, &request, &mut found, now))??;
+    if verdict.unpaid.is_none() {
+        let tags = body.tags.iter().map(|tag| &**tag);
+        return Ok(Decided::Json(conclude(api, &verdict, tags, request.cost, now)));
+    }
+    let (keep, cost, api) = (verdict.keep(), request.cost, api.clone());
+    let tags: Vec<String> = body.tags.iter().map(|tag| (**tag).to_owned()).collect();
+    let mut kept = keep(found);
+    Ok(Decided::Later(Box::pin(async move {
+        let mut verdict = kept.verdict();
+        payment::paid(&api, &mut verdict, cost).await;
+        content::json(conclude(&api, &verdict, tags.iter().map(String::as_str), cost, now))
+    })))
+}
+
+/// What follows from a verdict that is final, and its answer.
+fn conclude<'t>(
+    api: &Api,
+    verdict: &Verdict<'_>,
+    tags: impl IntoIterator<Item = &'t str>,
+    cost: u64,
+    now: Millis,
+) -> Vec<u8> {
     api.metrics.verified(verdict.code);
     let request_id = RequestId::new();
-    let tags = body.tags.iter().map(|tag| &**tag);
-    api.engine.concluded(&verdict, request_id.as_str(), tags, request.cost, now);
-    Ok(content::json(answer::v2::verdict(&request_id, &verdict)))
+    api.engine.concluded(verdict, &request_id, tags, cost, now);
+    answer::v2::verdict(&request_id, verdict)
+}
+
+impl<'a> Body<'a> {
+    /// A body that is a key and nothing else, as most are, written as JSON's usual writers write it: a fifth of the cost of the general reading.
+    /// Any other is `None`, which says nothing of it.
+    fn key_alone(bytes: &'a [u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(b"{\"key\":")?;
+        let key = rest.strip_prefix(b" ").unwrap_or(rest).strip_prefix(b"\"")?.strip_suffix(b"\"}")?;
+        let key = is_plain(key).then(|| str::from_utf8(key).ok()).flatten()?;
+        Some(Self {
+            key: Key::borrowed(key)?,
+            tags: Tags::default(),
+            permissions: None,
+            credits: None,
+            ratelimits: WantedLimits::default(),
+            migration_id: None,
+            keyspaces: KeyspaceIds::default(),
+        })
+    }
 }
 
 impl Body<'_> {
@@ -127,6 +170,28 @@ mod tests {
         #[test]
         fn the_direct_reading_takes_nothing_that_the_rules_refuse(bytes in random::bodies(&BODY)) {
             random::agrees::<Body<'_>>(&bytes, &mut Value::Null, &BODY);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_alone_is_read_as_the_general_reading_has_it(
+            key in prop_oneof![".{0,8}", "[ -~]{0,520}", "é{500,520}"], space in prop_oneof![Just(""), Just(" "), Just("  ")], cut in 0..40_usize,
+        ) {
+            let json = format!("{{\"key\":{space}{}}}", serde_json::to_string(&key).unwrap());
+            let raw = format!("{{\"key\":{space}\"{key}\"}}");
+            for text in [&json, &raw, &json[..json.floor_char_boundary(json.len().saturating_sub(cut))]] {
+                if let Some(body) = Body::key_alone(text.as_bytes()) {
+                    prop_assert_eq!(Some(body), serde_json::from_str::<Body<'_>>(text).ok(), "{}", text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_as_generated_is_read_as_a_key_alone() {
+        for text in [r#"{"key":"pay_3kTqXyz"}"#, r#"{"key": "pay_3kTqXyz"}"#] {
+            assert_eq!(Body::key_alone(text.as_bytes()), serde_json::from_str(text).ok(), "{text}");
         }
     }
 
