@@ -107,7 +107,7 @@ async fn a_lost_or_edited_secret_keeps_the_hash_and_is_taken_back_when_restored(
     secrets.delete("acme-key", &DeleteParams::default()).await?;
     let (_, status) = with_reason(&namespace, "acme", "SecretMissing").await?;
     assert_eq!(hash(&status), hash(&issued));
-    assert!(ready(&status.conditions)?.message.contains("delete and re-create"), "says what to do");
+    assert!(ready(&status.conditions)?.message.contains("keyplane.dev/rotate"), "says what to do");
 
     let metadata = json!({"name": "acme-key", "ownerReferences": original.owner_references()});
     let restored = json!({"apiVersion": "v1", "kind": "Secret", "type": original.type_, "metadata": metadata, "data": original.data});
@@ -330,7 +330,7 @@ async fn annotate(namespace: &Namespace, name: &str, value: &str) -> Result<()> 
     Ok(())
 }
 
-async fn event(namespace: &Namespace, about: &str, reason: &str) -> Result<Option<Event>> {
+pub(crate) async fn event(namespace: &Namespace, about: &str, reason: &str) -> Result<Option<Event>> {
     let events = namespace.api::<Event>().list(&ListParams::default()).await?;
     Ok(events.into_iter().find(|event| {
         let regarding = event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref());

@@ -209,7 +209,7 @@ fn leases(namespace: &Namespace) -> Api<Lease> {
 }
 
 /// An account with the rights of an operator in this namespace, without those on the status.
-async fn without_status(namespace: &Namespace) -> Result<keyplane_tests::Identity> {
+pub(crate) async fn without_status(namespace: &Namespace) -> Result<keyplane_tests::Identity> {
     let name = format!("{}-crippled", namespace.name());
     let manifests = format!(
         r#"
@@ -222,7 +222,7 @@ kind: ClusterRole
 metadata: {{name: {name}}}
 rules:
 - {{apiGroups: [keyplane.dev], resources: [apikeys, rootkeys, keyspaces, verifypools], verbs: [get, list, watch]}}
-- {{apiGroups: [""], resources: [secrets], verbs: [get, list, watch, create]}}
+- {{apiGroups: [""], resources: [secrets], verbs: [get, list, watch, create, patch]}}
 - {{apiGroups: ["", apps, policy, rbac.authorization.k8s.io], resources: ["*"], verbs: [list, watch]}}
 - {{apiGroups: [events.k8s.io], resources: [events], verbs: [create, patch]}}
 - {{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}}
