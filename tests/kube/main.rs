@@ -19,6 +19,7 @@ mod page_access;
 mod readme;
 mod references;
 mod registry;
+mod rotation;
 mod secrets_stay_secret;
 mod verification;
 mod verify_pool;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         readme::trials,
         references::trials,
         registry::trials,
+        rotation::trials,
         secrets_stay_secret::trials,
         verification::trials,
         verify_pool::trials,
