@@ -184,7 +184,8 @@ pub struct ApiKeyStatus {
     #[schemars(length(max = 32))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_pods: Option<String>,
-    /// Ready: the key can be verified. Propagated: the verify pods hold this generation.
+    /// Ready: the key can be verified. Propagated: the verify pods hold this generation. ReferencesResolved: its keyspace and
+    /// its roles exist; absent while it never named a missing one. The key works without them.
     #[schemars(schema_with = "crate::embedded::conditions")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

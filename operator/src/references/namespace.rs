@@ -150,8 +150,12 @@ impl Namespace {
     }
 
     fn match_key(&mut self, name: &Arc<str>, key: &KeySays, change: fn(&mut Matched, &Arc<str>)) {
+        if self.matched.is_empty() {
+            return;
+        }
+        let labels = key.labels();
         for (limit, matched) in &mut self.matched {
-            if takes(&matched.applies, key) {
+            if matched.applies.to_key(&key.keyspace, &labels) {
                 change(matched, name);
                 self.dirty.insert(Place { kind: Kind::RateLimit, name: limit.clone() });
             }
@@ -270,5 +274,5 @@ fn keys(objects: &BTreeMap<Place, Entry>, after: Option<Arc<str>>) -> impl Itera
 }
 
 fn takes(applies: &keyplane_api::limit_record::Applies, key: &KeySays) -> bool {
-    applies.to_key(&key.keyspace, &key.labels)
+    applies.to_key(&key.keyspace, &key.labels())
 }
