@@ -235,7 +235,7 @@ impl Namespace {
         let program = Program::api_server()?.named(name).identity(identity);
         let program = program.flag("registry", "kubernetes").flag("roles", "verify").flag("namespaces", &self.name);
         let data = program.directory().join("data");
-        Ok(program.flag("data-dir", data))
+        Ok(program.flag("data-dir", &data).flag("snapshot-dir", &data))
     }
 
     /// The ServiceAccount of the pods of a VerifyPool here; waits until the operator has made it.

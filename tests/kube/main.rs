@@ -14,13 +14,14 @@ mod flags;
 mod happy_path;
 mod issuance;
 mod operator_faults;
-mod pages_differential;
 mod page_access;
+mod pages_differential;
 mod readme;
 mod references;
 mod registry;
 mod rotation;
 mod secrets_stay_secret;
+mod snapshot;
 mod verification;
 mod verify_pool;
 
@@ -35,13 +36,14 @@ fn main() -> ExitCode {
         happy_path::trials,
         issuance::trials,
         operator_faults::trials,
-        pages_differential::trials,
         page_access::trials,
+        pages_differential::trials,
         readme::trials,
         references::trials,
         registry::trials,
         rotation::trials,
         secrets_stay_secret::trials,
+        snapshot::trials,
         verification::trials,
         verify_pool::trials,
     ])

@@ -69,6 +69,7 @@ async fn plain_keys_are_in_their_secrets_and_nowhere_else(cluster: Arc<Cluster>)
         leaks.look(format!("the log of {}", server.process().name()), log);
     }
     for program in &programs {
+        ensure!(program.directory().join("data/snapshot.redb").is_file(), "the snapshot is searched too");
         assert!(leaks.look_through_files("a file of a pod", program.directory())? > 0);
     }
     leaks.finish()

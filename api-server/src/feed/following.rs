@@ -125,8 +125,8 @@ impl Feed {
 
     /// Says what the index is worth now, to everyone who tells others.
     pub(super) fn judge(&self, freshness: &mut Freshness, mirror: &Mirror, now: Millis) {
-        let (known_until, last_event) = (self.progress.known_until(now), self.progress.last_event());
-        let standing = freshness.judge(Heard { known_until, last_event }, now);
+        let (known_until, last_heard) = (self.progress.known_until(now), self.progress.last_heard());
+        let standing = freshness.judge(Heard { known_until, last_heard }, now);
         let before = self.progress.standing();
         self.progress.serves(standing);
         self.metrics.index_stands(standing, now);

@@ -9,6 +9,9 @@ use crate::snapshot::shown;
 /// waited for, however long its listing takes: what it says is newer.
 pub(super) const GRACE: i64 = 5_000;
 
+/// A standing is judged every second; a younger one says nothing about silence.
+const JUDGED_WITHIN: i64 = 3_000;
+
 /// Where what is served came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -55,8 +58,8 @@ impl Default for Standing {
 pub struct Heard {
     /// Up to when the registry was heard; `None` before everything was listed once.
     pub known_until: Option<Millis>,
-    /// When it gave the last sign.
-    pub last_event: Option<Millis>,
+    /// When it last said something.
+    pub last_heard: Option<Millis>,
 }
 
 /// Judges what the index holds, again and again.
@@ -87,7 +90,7 @@ impl Freshness {
             (Some(as_of), _) => self.by_age(Origin::Registry, as_of, now),
             (None, None) => Standing::Waiting { snapshot: None },
             (None, Some(as_of)) => {
-                let last_sign = heard.last_event.map_or(self.started, |last| last.max(self.started));
+                let last_sign = heard.last_heard.map_or(self.started, |last| last.max(self.started));
                 // In both directions: a clock that was set back must not make the wait longer.
                 self.serves_snapshot |= now.0.abs_diff(last_sign.0) >= GRACE.unsigned_abs();
                 if self.serves_snapshot {
@@ -170,7 +173,7 @@ impl Standing {
                 shown(as_of),
                 rounded(age)
             )),
-            Origin::Registry if age > 0 => Some(format!(
+            Origin::Registry if age > JUDGED_WITHIN => Some(format!(
                 "serving what was known at {}, {} ago: since then the registry is not heard",
                 shown(as_of),
                 rounded(age)
@@ -195,10 +198,10 @@ mod tests {
 
     const HOUR: i64 = 3_600_000;
     const START: Millis = Millis(1_795_262_400_000);
-    const SILENCE: Heard = Heard { known_until: None, last_event: None };
+    const SILENCE: Heard = Heard { known_until: None, last_heard: None };
 
     fn heard_at(last: Millis) -> Heard {
-        Heard { known_until: None, last_event: Some(last) }
+        Heard { known_until: None, last_heard: Some(last) }
     }
 
     fn with_snapshot(age: i64) -> Freshness {
@@ -211,7 +214,7 @@ mod tests {
     fn without_a_snapshot_the_first_listing_is_waited_for() {
         let mut freshness = Freshness::new(START, Some(24 * HOUR));
         assert_eq!(freshness.judge(SILENCE, START.plus(48 * HOUR)), Standing::Waiting { snapshot: None });
-        let listed = Heard { known_until: Some(START.plus(5)), last_event: Some(START.plus(5)) };
+        let listed = Heard { known_until: Some(START.plus(5)), last_heard: Some(START.plus(5)) };
         let standing = freshness.judge(listed, START.plus(5));
         assert_eq!(standing, Standing::Serving { from: Origin::Registry, as_of: START.plus(5) });
         assert_eq!((standing.check(START.plus(5)), standing.warning(START.plus(5))), (Ok(()), None));
@@ -232,7 +235,7 @@ mod tests {
             "{:?}",
             standing.warning(now)
         );
-        let standing = freshness.judge(Heard { known_until: Some(now), last_event: Some(now) }, now);
+        let standing = freshness.judge(Heard { known_until: Some(now), last_heard: Some(now) }, now);
         assert_eq!(standing, Standing::Serving { from: Origin::Registry, as_of: now });
     }
 
@@ -256,12 +259,12 @@ mod tests {
         assert!(matches!(standing, Standing::TooOld { from: Origin::Snapshot, .. }), "{standing:?}");
         assert!(standing.check(now).unwrap_err().contains("24h"), "{:?}", standing.check(now));
 
-        let lost = Heard { known_until: Some(START), last_event: Some(START) };
+        let lost = Heard { known_until: Some(START), last_heard: Some(START) };
         let now = START.plus(24 * HOUR);
         let standing = freshness.judge(lost, now);
         assert!(standing.is_served() && standing.warning(now).unwrap().contains("24h"));
         assert!(!freshness.judge(lost, now.plus(1)).is_served());
-        let back = Heard { known_until: Some(now.plus(2)), last_event: Some(now.plus(2)) };
+        let back = Heard { known_until: Some(now.plus(2)), last_heard: Some(now.plus(2)) };
         assert!(freshness.judge(back, now.plus(2)).is_served());
         assert!(Freshness::new(START, None).judge(lost, now.plus(1)).is_served(), "its registry is its own");
     }

@@ -56,6 +56,8 @@ pub struct WatchProgress {
     pub last_error: Option<String>,
     /// It was listed once.
     pub listed: bool,
+    /// When the registry last said something. That a listing begins is what we say, and do so again and again while nobody answers.
+    pub last_heard: Option<Millis>,
 }
 
 impl Progress {
@@ -72,6 +74,7 @@ impl Progress {
             errors: 0,
             last_error: None,
             listed: false,
+            last_heard: None,
         };
         self.lock().watches = sources.iter().map(watch).collect();
     }
@@ -100,9 +103,9 @@ impl Progress {
         inner.watches.iter().map(until).try_fold(now, |oldest, until| Some(oldest.min(until?)))
     }
 
-    /// When the last event of any watch came.
-    pub fn last_event(&self) -> Option<Millis> {
-        self.lock().watches.iter().filter_map(|watch| watch.last_event).max()
+    /// When the registry last said something to any watch.
+    pub fn last_heard(&self) -> Option<Millis> {
+        self.lock().watches.iter().filter_map(|watch| watch.last_heard).max()
     }
 
     /// What is served.
@@ -138,6 +141,9 @@ impl Batch<'_> {
         let Some(watch) = self.inner.watches.get_mut(number) else { return };
         watch.events += 1;
         watch.last_event = Some(now);
+        if !matches!(event, Event::Restarted) {
+            watch.last_heard = Some(now);
+        }
         match event {
             Event::Restarted => {
                 watch.listings += 1;
@@ -209,6 +215,7 @@ mod tests {
         };
         let gone = || Event::Deleted(ObjectKey { kind: Kind::ApiKey, namespace: "n".into(), name: "a".into() });
         assert_eq!(now(2, Ok(Event::Restarted)), (Phase::Listing, Some(1)));
+        assert_eq!((progress.last_heard(), progress.known_until(Millis(2))), (None, None), "nobody answered yet");
         assert_eq!(now(3, Ok(key("7"))), (Phase::Listing, Some(1)));
         assert_eq!(now(4, Ok(Event::Listed)), (Phase::Watching, None));
         assert_eq!(now(5, Err("reset")), (Phase::Broken, Some(5)));
@@ -216,6 +223,7 @@ mod tests {
         assert_eq!(now(7, Ok(gone())), (Phase::Watching, None), "a watch that was resumed");
         assert_eq!(now(8, Ok(key("5"))), (Phase::Watching, None));
         assert_eq!(now(9, Ok(Event::Restarted)), (Phase::Listing, Some(9)));
+        assert_eq!((progress.last_heard(), progress.known_until(Millis(12))), (Some(Millis(8)), Some(Millis(9))));
         let watch = progress.read().1.remove(0);
         assert_eq!((watch.events, watch.listings, watch.errors), (6, 2, 2));
         assert_eq!((watch.revision, watch.last_event), (Some(7), Some(Millis(9))));
