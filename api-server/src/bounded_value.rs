@@ -153,7 +153,7 @@ mod tests {
             format!("[{}0]", r#"{"":0},"#.repeat(1_000)),
             format!("[{}0]", "0,".repeat(10_000)),
             format!("[{}0]", "[],".repeat(10_000)),
-            format!("{{{}\"x\":0}}", (0..10_000).map(|n| format!("\"{n}\":0,")).collect::<String>()),
+            format!("{{{}\"x\":0}}", (0..10_000).fold(String::new(), |text, n| text + &format!("\"{n}\":0,"))),
             format!("\"{}\"", "x".repeat(MAX)),
         ] {
             assert!(json(&text).unwrap_err().contains("more than 100000 bytes of memory"), "{}", &text[..20]);
@@ -168,7 +168,8 @@ mod tests {
         // The classic: each level ten times the one below. It would be 10^9 texts.
         let mut laughs = "a: &a [lol,lol,lol,lol,lol,lol,lol,lol,lol,lol]\n".to_owned();
         for (below, level) in ('a'..'i').zip('b'..) {
-            laughs += &format!("{level}: &{level} [{}*{below}]\n", format!("*{below},").repeat(9));
+            let nine = format!("*{below},").repeat(9);
+            laughs.extend(["", &format!("{level}: &{level} [{nine}*{below}]\n")]);
         }
         assert!(yaml(&laughs).is_err());
         assert_eq!(yaml("a: &a [1]\nb: *a"), Ok(json!({"a": [1], "b": [1]})));

@@ -13,7 +13,7 @@ use zpages::{Flags, logging};
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// The client logs the whole answer when it can't read one, and that of a TokenReview repeats the token.
+/// The client logs the whole answer when it can't read one, and that of a `TokenReview` repeats the token.
 const NEVER_LOGGED: &[&str] = &["kube_client::client=off"];
 
 fn main() -> ExitCode {

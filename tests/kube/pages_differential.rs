@@ -147,7 +147,7 @@ struct Report {
 impl Report {
     fn conclude(self, judge: Judge, probes: usize) -> Result<()> {
         let Self { failures, excused } = self;
-        let shown = failures.iter().take(SHOWN).map(|failure| format!("\n\n=== {failure}")).collect::<String>();
+        let shown = failures.iter().take(SHOWN).fold(String::new(), |text, failure| text + "\n\n=== " + failure);
         ensure!(failures.is_empty(), "{} of {probes} probes differ from {judge:?}; the first:{shown}", failures.len());
         // A judge and we can't be alike in everything (every text of /statusz has an allowed difference): then nothing was compared.
         ensure!(excused * 4 > probes, "only {excused} allowed differences in {probes} probes");

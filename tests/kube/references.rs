@@ -289,7 +289,7 @@ async fn one_change_among_thousands_of_keys_is_one_write(_shared: Arc<Cluster>) 
     label(&keys, "key-00007", "gold").await?;
     writes(&operator, 3.0).await?;
     let gold = "one change of ours, and one write of the operator because of it: from no key to one";
-    assert_eq!(requests(&client).await? - before, 2.0, "{gold}");
+    assert_eq!(requests(&client).await? - before, 2, "{gold}");
     let limit = namespace.api::<RateLimit>().get("gold").await?;
     assert_eq!(limit.status.context("a status")?.sample, ["key-00007"]);
 
@@ -299,7 +299,7 @@ async fn one_change_among_thousands_of_keys_is_one_write(_shared: Arc<Cluster>) 
     let before = changes(&client).await?;
     label(&keys, "key-00007", "free").await?;
     writes(&operator, 1.0).await?;
-    assert_eq!(changes(&client).await? - before, 2.0, "back to none");
+    assert_eq!(changes(&client).await? - before, 2, "back to none");
     Ok(())
 }
 
@@ -320,25 +320,25 @@ async fn writes(operator: &Server, count: f64) -> Result<()> {
 }
 
 /// Requests about our kinds that the API server has answered, but for watches, which last.
-async fn requests(client: &Client) -> Result<f64> {
+async fn requests(client: &Client) -> Result<u64> {
     counted(client, |verb| verb != "WATCH").await
 }
 
 /// As [`requests`], without those that only read.
-async fn changes(client: &Client) -> Result<f64> {
+async fn changes(client: &Client) -> Result<u64> {
     counted(client, |verb| !["WATCH", "LIST", "GET"].contains(&verb)).await
 }
 
-async fn counted(client: &Client, verbs: fn(&str) -> bool) -> Result<f64> {
+async fn counted(client: &Client, verbs: fn(&str) -> bool) -> Result<u64> {
     let metrics = client.request_text(http::Request::get("/metrics").body(Vec::new())?).await?;
     let ours = metrics
         .lines()
         .filter(|line| line.starts_with("apiserver_request_total{") && line.contains("group=\"keyplane.dev\""));
-    let mut sum = 0.0;
+    let mut sum = 0;
     for line in ours {
         let verb = line.split_once("verb=\"").and_then(|(_, rest)| rest.split_once('"')).context("a verb")?.0;
         if verbs(verb) {
-            sum += line.rsplit_once(' ').context("a value")?.1.parse::<f64>()?;
+            sum += line.rsplit_once(' ').context("a value")?.1.parse::<u64>()?;
         }
     }
     Ok(sum)

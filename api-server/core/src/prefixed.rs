@@ -98,7 +98,7 @@ mod tests {
         let long = KeyHash::of("long");
         assert_ne!(lookup("seam", long), lookup("team", long));
         assert_ne!(lookup("seam", long), long);
-        assert!(std::str::from_utf8(DOMAIN).is_err());
+        assert!(String::from_utf8(DOMAIN.to_vec()).is_err());
     }
 
     proptest! {

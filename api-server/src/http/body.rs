@@ -186,7 +186,7 @@ fn check_media_type(head: Head<'_>) -> Result<(), FieldError> {
 mod tests {
     use super::*;
     use http_body_util::{BodyExt, Empty, Full, StreamBody};
-    use hyper::body::Frame;
+    use hyper::body::{Frame, SizeHint};
     use std::convert::Infallible;
 
     fn pieces(pieces: &'static [&'static str]) -> impl RequestBody {
@@ -219,14 +219,14 @@ mod tests {
         type Error = B::Error;
 
         fn poll_frame(
-            mut self: std::pin::Pin<&mut Self>,
-            cx: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-            std::pin::Pin::new(&mut self.0).poll_frame(cx)
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+            Pin::new(&mut self.0).poll_frame(cx)
         }
 
-        fn size_hint(&self) -> hyper::body::SizeHint {
-            hyper::body::SizeHint::with_exact(4)
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(4)
         }
     }
 }

@@ -44,7 +44,7 @@ use futures::future::BoxFuture;
 pub use self::admission::{Admission, Bounds};
 pub use self::admitted::Admitted;
 use self::body::RequestBody;
-use self::caller::Connection;
+pub use self::caller::{Connection, Peer};
 use self::content::Content;
 use self::direct::Direct;
 use self::serve::Answers;

@@ -7,10 +7,9 @@ pub fn manifest(bytes: &[u8]) {
     let Some(text) = crate::text(bytes) else { return };
     match read_text(text, "default") {
         Ok(objects) => {
-            let printed: String = objects
-                .iter()
-                .map(|object| format!("---\n{}\n", String::from_utf8(object.to_json().unwrap()).unwrap()))
-                .collect();
+            let printed = objects.iter().fold(String::new(), |text, object| {
+                text + "---\n" + std::str::from_utf8(&object.to_json().unwrap()).unwrap() + "\n"
+            });
             let again = read_text(&printed, "another").unwrap_or_else(|error| panic!("{error}: {printed}"));
             assert_eq!(again, objects, "{printed}");
             for object in &objects {

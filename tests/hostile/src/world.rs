@@ -10,7 +10,7 @@ use keyplane_api_server::credits::Balances;
 use keyplane_api_server::engine::Engine;
 use keyplane_api_server::feed::Feed;
 use keyplane_api_server::http::serve::Answers;
-use keyplane_api_server::http::{Api, Service};
+use keyplane_api_server::http::{Api, Connection, Service};
 use keyplane_api_server::index::Index;
 use keyplane_api_server::metrics::Metrics;
 use keyplane_api_server::readiness::Readiness;
@@ -67,7 +67,7 @@ impl World {
     /// The whole answer to a request.
     pub fn send(&self, request: Request<Body>) -> (StatusCode, Bytes) {
         self.runtime.block_on(async {
-            let answer = self.service.answer(request, None).await;
+            let answer = self.service.answer(request, &Arc::new(Connection::from_peer(None))).await;
             let status = answer.status();
             (status, answer.into_body().collect().await.unwrap().to_bytes())
         })

@@ -188,7 +188,9 @@ impl Node {
                 shape.push(format!("{path}: {}", paths.map_or("no texts", |paths| listed(&paths))));
             }
             Self::Object(fields) if !fields.is_empty() => {
-                fields.iter().for_each(|(name, value)| value.fields(&format!("{path}.{name}"), shape));
+                for (name, value) in fields {
+                    value.fields(&format!("{path}.{name}"), shape);
+                }
             }
             Self::Object(_) => shape.push(format!("{path}: {{}}")),
             Self::Array(items) => shape.push(format!("{path}: array of {}", items.len())),

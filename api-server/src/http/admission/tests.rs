@@ -12,17 +12,14 @@ fn admission(bounds: Bounds) -> Arc<Admission> {
     Arc::new(Admission::new(bounds, Load::default()))
 }
 
-fn bytes(length: usize) -> Result<Frame<Bytes>, Infallible> {
-    Ok(Frame::data(Bytes::from(vec![b'x'; length])))
+fn bytes(length: usize) -> Frame<Bytes> {
+    Frame::data(Bytes::from(vec![b'x'; length]))
 }
 
+type Sender = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
+
 /// A body and who sends it.
-fn body(
-    admission: &Arc<Admission>,
-) -> (
-    mpsc::Sender<Result<Frame<Bytes>, Infallible>>,
-    Metered<impl Body<Data = Bytes, Error = Infallible> + Unpin + use<>>,
-) {
+fn body(admission: &Arc<Admission>) -> (Sender, Metered<impl Body<Data = Bytes, Error = Infallible> + Unpin + use<>>) {
     let (send, receive) = mpsc::channel(16);
     (send, admission.meter(StreamBody::new(receive.boxed())))
 }
@@ -65,29 +62,29 @@ fn threads_never_have_more_places_than_there_are() {
 async fn large_bodies_share_a_budget_and_ordinary_ones_need_none() {
     let admission = admission(SMALL);
     let (mut sender, mut held) = body(&admission);
-    sender.send(bytes(FREE_BODY_BYTES)).await.unwrap();
+    sender.send(Ok(bytes(FREE_BODY_BYTES))).await.unwrap();
     held.frame().await.unwrap().unwrap();
     assert_eq!(admission.load.body_bytes.get(), 0, "it belongs to the place");
     // Most of the budget, twice counted.
-    sender.send(bytes(40_000)).await.unwrap();
+    sender.send(Ok(bytes(40_000))).await.unwrap();
     held.frame().await.unwrap().unwrap();
     assert_eq!(admission.load.body_bytes.get(), 80_000);
 
     let (mut sender, late) = body(&admission);
-    sender.send(bytes(FREE_BODY_BYTES + 20_000)).await.unwrap();
+    sender.send(Ok(bytes(FREE_BODY_BYTES + 20_000))).await.unwrap();
     drop(sender);
     let error = late.collect().await.unwrap_err();
     assert!(matches!(error, BodyError::Overloaded), "{error}");
     assert_eq!(admission.load.shed_body_bytes.get(), 1);
     let (mut sender, small) = body(&admission);
-    sender.send(bytes(FREE_BODY_BYTES)).await.unwrap();
+    sender.send(Ok(bytes(FREE_BODY_BYTES))).await.unwrap();
     drop(sender);
     assert_eq!(small.collect().await.unwrap().to_bytes().len(), FREE_BODY_BYTES, "an ordinary one is served meanwhile");
 
     drop(held);
     assert_eq!(admission.load.body_bytes.get(), 0, "all of it is given back");
     let (mut sender, next) = body(&admission);
-    sender.send(bytes(FREE_BODY_BYTES + 20_000)).await.unwrap();
+    sender.send(Ok(bytes(FREE_BODY_BYTES + 20_000))).await.unwrap();
     drop(sender);
     assert!(next.collect().await.is_ok());
     assert_eq!(admission.load.body_bytes.get(), 0);
@@ -97,7 +94,7 @@ async fn large_bodies_share_a_budget_and_ordinary_ones_need_none() {
 async fn a_body_that_does_not_come_is_given_up() {
     let admission = admission(Bounds { body_time: Duration::from_millis(1), ..SMALL });
     let (mut sender, slow) = body(&admission);
-    sender.send(bytes(1)).await.unwrap();
+    sender.send(Ok(bytes(1))).await.unwrap();
     let error = slow.collect().await.unwrap_err();
     assert!(matches!(error, BodyError::TooSlow(_)), "{error}");
     assert_eq!(admission.load.slow_bodies.get(), 1);
@@ -108,7 +105,7 @@ async fn a_body_that_trickles_is_given_up() {
     let admission = admission(Bounds { body_time: Duration::from_millis(20), ..SMALL });
     let (mut sender, slow) = body(&admission);
     let trickle = async {
-        while sender.send(bytes(1)).await.is_ok() {
+        while sender.send(Ok(bytes(1))).await.is_ok() {
             tokio::task::yield_now().await;
         }
     };
@@ -122,7 +119,7 @@ async fn a_body_that_is_there_at_the_second_look_starts_no_timer() {
     let admission = admission(Bounds { body_time: Duration::ZERO, ..SMALL });
     let (mut sender, mut metered) = body(&admission);
     assert!(metered.frame().now_or_never().is_none());
-    sender.send(bytes(1)).await.unwrap();
+    sender.send(Ok(bytes(1))).await.unwrap();
     drop(sender);
     assert_eq!(metered.collect().await.unwrap().to_bytes().len(), 1);
 }
