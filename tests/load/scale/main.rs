@@ -13,8 +13,11 @@
 //!   for waking up two sleeping processes; it is context for the lookup, not a throughput.
 //!
 //! The lookup itself is measured inside of this process, with the same index and engine, fed from the same store: keys uniformly at
-//! random over all of them (the worst case for caches), in one thread and in two. The floor is the same loop without the lookup: choosing
-//! a key at random and reading its hash, which misses the cache, too.
+//! random over all of them (the worst case for caches), in one thread and in two; the key's hash is at hand, as it is in a request. Beside it
+//! stand the loop without a lookup, lookups that wait for each other, and the **chase**: one load that waits for the one before it, at random
+//! over as many bytes as the keys take. It says how much of a lookup is the machine's, and how busy the other core is. Without huge pages it
+//! takes about twice as long; the allocator asks for them where `/sys/kernel/mm/transparent_hugepage/enabled` says `madvise` or `always`.
+//! `--only lookup` measures this and what follows, in a minute.
 //!
 //! A **change** is one event handed to the feed, until every reader sees what follows from it, while two threads look up keys without a
 //! pause: 1,000 keys change, go and come again, half a millisecond apart.
@@ -23,6 +26,7 @@
 
 mod bars;
 mod change;
+mod chase;
 mod lookup;
 mod objects;
 mod report;
@@ -37,16 +41,20 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use keyplane_api_server::registry::embedded::Embedded;
 use keyplane_tests::binaries::Binaries;
 use keyplane_tests::workspace;
+use mimalloc::MiMalloc;
 
-use self::change::Changes;
-use self::lookup::{Lookups, Scene};
-use self::report::Report;
+use self::lookup::Scene;
+use self::report::{Inside, Report};
 use self::start::{ROOT_KEY, Source, starts};
 use self::statistics::load_average;
+
+/// The api-server's allocator, which decides where records lie and in pages of which size.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Measures what many keys cost.
 #[derive(Parser)]
@@ -61,9 +69,19 @@ struct Args {
     /// Leave out the directory of manifests, whose files take a while to write and to read.
     #[arg(long)]
     no_manifests: bool,
+    /// Measure nothing else: no store is written and no server started.
+    #[arg(long)]
+    only: Option<Only>,
     /// Print one JSON object instead of text.
     #[arg(long)]
     json: bool,
+}
+
+/// A part of the measurement.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Only {
+    /// Lookups, and changes beside them.
+    Lookup,
 }
 
 #[tokio::main]
@@ -84,6 +102,13 @@ async fn main() -> ExitCode {
 async fn run(args: &Args) -> Result<Report> {
     ensure!(args.keys > 0 && args.starts > 0, "--keys and --starts must be at least 1");
     let load_before = load_average()?;
+    let keys = args.keys;
+    if args.only == Some(Only::Lookup) {
+        let inside = tokio::task::spawn_blocking(move || inside(keys)).await.context("a measurement panicked")??;
+        let mut report = Report::new(keys, None, inside, args.starts);
+        report.load = (load_before, load_average()?);
+        return Ok(report);
+    }
     Binaries::build()?;
     let home = tempfile::Builder::new().prefix("scale-").tempdir_in(workspace::target_directory()?);
     let home = home.context("make a directory under target/")?;
@@ -97,9 +122,8 @@ async fn run(args: &Args) -> Result<Report> {
 
     let empty = starts(&Source::Embedded(&empty_store), args.starts, 0).await?;
     let embedded = starts(&Source::Embedded(&store), args.starts, args.keys).await?;
-    let keys = args.keys;
     let inside = tokio::task::spawn_blocking(move || inside(keys)).await.context("a measurement panicked")??;
-    let mut report = Report::new(args.keys, imported, inside, args.starts);
+    let mut report = Report::new(keys, Some(imported), inside, args.starts);
     report.add("embedded", &store, &embedded, &empty)?;
 
     if !args.no_manifests {
@@ -125,7 +149,8 @@ async fn import(store: &Path, keys: usize) -> Result<()> {
 }
 
 /// What is measured inside of this process.
-fn inside(keys: usize) -> Result<(Lookups, Changes)> {
+fn inside(keys: usize) -> Result<Inside> {
     let mut scene = Scene::of(keys, ROOT_KEY)?;
-    Ok((scene.lookups(), change::measure(&mut scene)?))
+    let resident = scene.resident;
+    Ok(Inside { resident, lookups: scene.lookups()?, changes: change::measure(&mut scene)? })
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::bars::Bar;
 use super::change::Changes;
+use super::chase::Resident;
 use super::lookup::Lookups;
 use super::start::Start;
 use super::statistics::Summary;
@@ -19,12 +20,21 @@ pub(crate) struct Report {
     starts: usize,
     /// Load average of the last minute, before and after.
     pub(crate) load: (f64, f64),
-    import_seconds: f64,
+    import_seconds: Option<f64>,
     backends: Vec<Backend>,
-    /// Nanoseconds.
-    lookups: Lookups,
-    changes: Changes,
+    #[serde(flatten)]
+    inside: Inside,
     bars: Vec<Bar>,
+}
+
+/// What was measured in the benchmark's own process.
+#[derive(Serialize)]
+pub(crate) struct Inside {
+    /// What the keys take there.
+    pub(crate) resident: Resident,
+    /// Nanoseconds.
+    pub(crate) lookups: Lookups,
+    pub(crate) changes: Changes,
 }
 
 /// Bytes of the whole process for each key.
@@ -53,9 +63,10 @@ struct Backend {
 }
 
 impl Report {
-    pub(crate) fn new(keys: usize, imported: Duration, (lookups, changes): (Lookups, Changes), starts: usize) -> Self {
-        let import_seconds = imported.as_secs_f64();
-        let Lookups { index, .. } = lookups;
+    /// `imported` is how long the import took, if there was one.
+    pub(crate) fn new(keys: usize, imported: Option<Duration>, inside: Inside, starts: usize) -> Self {
+        let import_seconds = imported.as_ref().map(Duration::as_secs_f64);
+        let Inside { lookups: Lookups { index, .. }, changes, .. } = inside;
         let microseconds = |milliseconds: f64| milliseconds * 1_000.0;
         let bars = vec![
             Bar::new("lookup, one thread", "ns", index.one, LOOKUP_BAR),
@@ -65,7 +76,7 @@ impl Report {
             #[expect(clippy::cast_precision_loss, reason = "a small count")]
             Bar::new("readers that had to wait meanwhile", "times", changes.readers_waited as f64, 0.0),
         ];
-        Self { keys, starts, load: (0.0, 0.0), import_seconds, backends: Vec::new(), lookups, changes, bars }
+        Self { keys, starts, load: (0.0, 0.0), import_seconds, backends: Vec::new(), inside, bars }
     }
 
     /// Whether every bar holds.
@@ -103,20 +114,32 @@ impl Report {
             return;
         }
         let (before, after) = self.load;
-        println!("{} keys, medians of {} starts, load {before:.1} before and {after:.1} after", self.keys, self.starts);
-        println!("import into the embedded store, one transaction: {:.1} s", self.import_seconds);
+        let starts =
+            if self.backends.is_empty() { String::new() } else { format!(", medians of {} starts", self.starts) };
+        println!("{} keys{starts}, load {before:.1} before and {after:.1} after", self.keys);
+        if let Some(seconds) = self.import_seconds {
+            println!("import into the embedded store, one transaction: {seconds:.1} s");
+        }
         for backend in &self.backends {
             backend.print();
         }
-        let Lookups { floor, index, engine, hash } = self.lookups;
+        let Inside { resident: Resident { bytes, in_huge_pages }, lookups, changes } = &self.inside;
+        println!("keys in this process: {} MiB, {} MiB of them in huge pages", bytes >> 20, in_huge_pages >> 20);
+        let Lookups { floor, chase, index, index_waiting, engine, hash } = *lookups;
         println!("{:46} {:>10} {:>10}", "one lookup, uniform over all keys, ns", "1 thread", "2 threads");
-        for (what, threads) in
-            [("loop without a lookup", floor), ("index: key and record", index), ("engine: whole verdict", engine)]
-        {
+        for (what, threads) in [
+            ("loop without a lookup", floor),
+            ("chase: one load over as many bytes", chase),
+            ("index: key and record", index),
+            ("index: each waits for the one before", index_waiting),
+            ("engine: whole verdict", engine),
+        ] {
             println!("  {what:44} {:10.0} {:10.0}", threads.one, threads.two);
         }
+        let (one, two) = (index_waiting.one / chase.one, index_waiting.two / chase.two);
+        println!("  {:44} {one:10.1} {two:10.1}", "one that waits, in loads of the chase");
         println!("  {:44} {hash:10.0}", "SHA-256 of the plain key (loop included)");
-        let Changes { clock, work, lookup, readers_waited } = self.changes;
+        let Changes { clock, work, lookup, readers_waited } = *changes;
         println!("{:46} {:>10} {:>10} {:>10}", "one change while two threads read, us", "p50", "p99", "max");
         for (what, Summary { p50, p99, most, .. }) in [("by the clock", clock), ("the writer's own work", work)] {
             println!("  {what:44} {:10.1} {:10.1} {:10.1}", p50 * 1_000.0, p99 * 1_000.0, most * 1_000.0);
