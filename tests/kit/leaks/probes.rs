@@ -17,6 +17,9 @@ const ACCEPTED: [&str; 6] = [
     "application/openmetrics-text;version=1.0.0",
 ];
 
+/// Answers only after so many seconds as it is asked for, 30 by default, and in one form whatever is accepted.
+const CPU_PROFILE: &str = "/debug/pprof/profile";
+
 /// Sends a pod or a standalone server requests that carry these keys in right and wrong places. Returns a name and the answer (headers and
 /// body) of each; none of them is empty.
 ///
@@ -94,13 +97,15 @@ pub async fn ops_pages(server: &Server, key: &str) -> Result<Vec<(String, String
     let mut paths: Vec<String> = index
         .lines()
         .filter_map(|line| line.split_whitespace().next().filter(|word| word.starts_with('/')))
+        .filter(|path| !path.starts_with(CPU_PROFILE))
         .fold(vec!["/".to_owned()], |mut paths, path| {
             paths.extend([path.to_owned(), format!("{path}?verbose"), format!("{path}?key={key}")]);
             paths
         });
     ensure!(paths.iter().any(|path| path == "/flagz"), "the index names no /flagz:\n{index}");
     paths.extend([format!("/{key}"), format!("/readyz/{key}")]);
-    let mut pages = Vec::new();
+    let profile = server.http().get(server.ops_url(&format!("{CPU_PROFILE}?seconds=1&key={key}"))).bearer_auth(key);
+    let mut pages = vec![(format!("the CPU profile of {}", server.process().name()), answer(profile).await?)];
     for path in paths {
         for accept in ACCEPTED {
             let request = server.http().get(server.ops_url(&path)).header(ACCEPT, accept).bearer_auth(key);
