@@ -12,7 +12,7 @@ use keyplane_tests::{Program, Server, environment, eventually, ports};
 use serde_json::Value;
 
 /// The contract: what outside tools may rely on.
-const FLAGS: [(&str, &str); 17] = [
+const FLAGS: [(&str, &str); 19] = [
     ("listen", "127.0.0.1:8080"),
     ("ops-listen", "127.0.0.1:8081"),
     ("ops-plain-http", ""),
@@ -22,6 +22,8 @@ const FLAGS: [(&str, &str); 17] = [
     ("ops-always-allow-paths", "/healthz,/livez,/readyz"),
     ("profiling", "true"),
     ("data-dir", "./keyplane-data"),
+    ("snapshot-dir", ""),
+    ("snapshot-max-age", "24h"),
     ("registry", "embedded"),
     ("roles", "verify,control"),
     ("namespaces", ""),
