@@ -8,7 +8,7 @@
 //! | `GET /v2/liveness` | says that the process answers, in the API's envelope |
 //! | `GET /health/live`, `/health/ready`, `/health/startup` | for load balancers that see only this port |
 //!
-//! The operations that are called all the time ([`DirectRoute`](crate::metrics::DirectRoute)) are answered before the router is asked; it
+//! The operations that are called all the time ([`crate::metrics::DirectRoute`]) are answered before the router is asked; it
 //! knows their paths only to refuse other methods.
 
 mod admission;

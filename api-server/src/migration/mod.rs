@@ -121,7 +121,7 @@ impl Migrations {
         true
     }
 
-    /// Forgets, of one shard, what leads to a lookup hash that `is_served` no longer knows. All shards have their turn in [`SHARDS`] rounds.
+    /// Forgets, of one shard, what leads to a lookup hash that `is_served` no longer knows. All shards have their turn in `SHARDS` rounds.
     pub fn sweep(&self, round: usize, is_served: impl Fn(NamespaceId, &KeyHash) -> bool) {
         if self.count.load(Ordering::Relaxed) == 0 {
             return;

@@ -8,7 +8,7 @@
 //! A snapshot is one commit of the writer's: what the registry held at one time, with that time. It is committed only when the feed has
 //! heard everything up to then, so it never mixes two states. The file holds hashes as the objects do, and no plain key.
 //!
-//! The feed does not wait for a disk: it gives changes away, waits [at most a second](recorder) when 32 MiB of them are not written yet,
+//! The feed does not wait for a disk: it gives changes away, waits at most a second (`recorder`) when 32 MiB of them are not written yet,
 //! and then gives the snapshot up. What is on the disk stays as it was, with its true age, until everything was listed again.
 
 mod changes;

@@ -21,8 +21,9 @@ const NOW: Millis = Millis(1_800_000_000_000);
 /// Bytes of memory of this process.
 fn resident() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let second: Option<usize> = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok());
-    second.map_or_else(|| panic!("/proc/self/statm is `{pages}`"), |pages| pages * 4096)
+    let resident = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    assert!(resident > 0, "/proc/self/statm is `{pages}`");
+    resident * 4096
 }
 
 /// Tests of one process run side by side and share its memory: all floods are one test.
