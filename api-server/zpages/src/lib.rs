@@ -63,8 +63,8 @@
 //! # }
 //! ```
 //!
-//! The crate opens no listener, starts no task and keeps no state but what it is given. Who may read the pages is not
-//! decided here yet: bind them to loopback or to a network that only operators reach.
+//! By itself the crate opens no listener and starts no task, and whoever reaches the router may read it: bind it to loopback. The feature
+//! `serve` adds a TLS listener with client certificates, `delegated` asks a Kubernetes API server who may read what.
 
 mod accept;
 #[cfg(feature = "serve")]
